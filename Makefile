@@ -1,0 +1,47 @@
+# `make quickstart` and `make test` need nothing but Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/quickstart
+RUFF_PATHS := biomechjax scripts configs tests
+
+.PHONY: quickstart test lint clean-quickstart
+
+quickstart: $(RUN)/eval/metrics.json
+
+# Each step writes its folder whole or not at all; a stopped training goes on where it was.
+$(RUN)/cohort: | $(VENV)/installed
+	$(BIN)/python scripts/prepare_data.py --source synthetic --out $@
+$(RUN)/tokenizer/motion_tokenizer: | $(RUN)/cohort
+	$(BIN)/python scripts/train_tokenizer.py --config configs/quickstart_tokenizer.py --data $(RUN)/cohort --out $(RUN)/tokenizer
+$(RUN)/records: | $(RUN)/tokenizer/motion_tokenizer
+	$(BIN)/python scripts/tokenize_data.py --ckpt $(RUN)/tokenizer --data $(RUN)/cohort --out $@ --views.count 2
+$(RUN)/decoder/finished: | $(RUN)/records
+	$(BIN)/python scripts/train.py --config configs/quickstart.py --data $(RUN)/records --out $(RUN)/decoder
+	touch $@
+$(RUN)/eval/metrics.json: | $(RUN)/decoder/finished
+	$(BIN)/python scripts/eval.py --ckpt $(RUN)/decoder --out $(RUN)/eval
+
+clean-quickstart:
+	rm -rf $(RUN)
+
+test: $(VENV)/installed-tests
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/installed-tests
+	$(BIN)/ruff check $(RUFF_PATHS)
+	$(BIN)/ruff format --check $(RUFF_PATHS)
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "biomechjax needs Python 3.11 or newer; call make with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+# The torch of the parity tests comes as a CPU build where there is one; without it those tests skip.
+$(VENV)/installed-tests: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@
