@@ -1,0 +1,1 @@
+"""What a movement is: formats, recordings, invertible features, file readers."""
