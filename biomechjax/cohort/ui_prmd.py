@@ -1,0 +1,153 @@
+"""UI-PRMD, ten rehabilitation exercises done correctly and incorrectly (Vakanski et al. 2018, Data 3(1):2).
+
+Reads the data set's own download: text files of degrees, one row a frame, each a single repetition,
+
+    Segmented Movements/Vicon/Angles/m01_s01_e01_angles.txt
+    Incorrect Segmented Movements/Vicon/Angles/m01_s01_e01_angles_inc.txt
+
+and the same under Kinect; comma- or space-separated, plain or gzipped.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from biomechjax.cohort.tables import parse_matrix, read_lines
+from biomechjax.cohort.writing import write_cohort
+from biomechjax.errors import InputError
+from biomechjax.motion.format import MotionFormat, load_format
+from biomechjax.motion.recording import Recording
+
+MOVEMENTS = (
+    "deep squat",
+    "hurdle step",
+    "inline lunge",
+    "side lunge",
+    "sit to stand",
+    "standing active straight leg raise",
+    "standing shoulder abduction",
+    "standing shoulder extension",
+    "standing shoulder internal-external rotation",
+    "standing shoulder scaption",
+)
+TASKS = tuple("".join(w.capitalize() if i else w for i, w in enumerate(re.split(r"[ -]", m))) for m in MOVEMENTS)
+RATE_HZ = {"vicon": 100.0, "kinect": 30.0}  # Vakanski et al. 2018, section 2
+EXECUTIONS = {"correct": "Segmented Movements", "incorrect": "Incorrect Segmented Movements"}
+COLUMNS: dict[str, dict[str, Any]] = {
+    "movement": {"Description": "exercise", "Levels": {m: m for m in MOVEMENTS}},
+    "execution": {
+        "Description": "how the exercise was done",
+        "Levels": {"correct": "as instructed", "incorrect": "deliberately not as instructed, as patients may"},
+    },
+}
+_NAME = re.compile(r"m(\d\d)_s(\d\d)_e(\d\d)_angles(_inc)?\.txt(\.gz)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What became of the files.
+
+    Attributes:
+        written: recordings in the cohort.
+        left_out: (file, reason) of each file that could not be read.
+    """
+
+    written: int
+    left_out: list[tuple[Path, str]]
+
+
+def prepare_ui_prmd(
+    input: Path | str,
+    out: Path | str,
+    test_participants: Sequence[str] = (),
+    sensor: Literal["vicon", "kinect"] = "vicon",
+) -> Prepared:
+    """Writes the recordings of one sensor as a cohort.
+
+    Args:
+        input: the folder that holds "Segmented Movements".
+        out: the cohort folder to make.
+        test_participants: as in the file names ("s06"); if none are given, the last fifth. The others train; there is
+            no validation split.
+        sensor: which of the two systems.
+
+    Raises:
+        InputError: no recordings of the sensor, an unknown test participant or nobody left to train, more than half of
+            the files unreadable, or `out` exists.
+    """
+    input = Path(input)
+    if sensor not in RATE_HZ:
+        raise InputError(f"sensor {sensor!r}; expected one of {tuple(RATE_HZ)}")
+    format = load_format(f"ui_prmd_{sensor}")
+    files = _files(input, sensor)
+    recordings: dict[str, list[tuple[dict[str, str], Recording]]] = {}
+    left_out: list[tuple[Path, str]] = []
+    for file, person, labels in files:
+        try:
+            recordings.setdefault(person, []).append((labels, _read(file, format, RATE_HZ[sensor])))
+        except InputError as e:
+            left_out.append((file, str(e)))
+    if 2 * len(left_out) > len(files):
+        raise InputError(f"{input}: {len(left_out)} of {len(files)} files not readable; the first: {left_out[0][1]}")
+    recordings = {person: trials for person, trials in sorted(recordings.items()) if trials}
+    test = _choose_test(tuple(recordings), test_participants)
+    participants = [{"participant_id": f"sub-{p}", "split": "test" if p in test else "train"} for p in recordings]
+
+    def trials_of(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Recording]]:
+        yield from recordings[row["participant_id"].removeprefix("sub-")]
+
+    write_cohort(
+        out,
+        name=f"UI-PRMD, {sensor}",
+        simulated=False,
+        format=format,
+        tracking_system=sensor,
+        participants=participants,
+        trials=trials_of,
+        columns=COLUMNS,
+    )
+    return Prepared(len(files) - len(left_out), left_out)
+
+
+def _files(input: Path, sensor: str) -> list[tuple[Path, str, dict[str, str]]]:
+    """(file, participant, labels) of each recording, by participant, movement, execution and repetition."""
+    found = []
+    for execution, top in EXECUTIONS.items():
+        folder = input / top / sensor.capitalize() / "Angles"
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: no such folder; --input must hold the unpacked UI-PRMD download with its "
+                f"{sensor.capitalize()} angles, or choose the other sensor"
+            )
+        for file in sorted(folder.iterdir()):
+            match = _NAME.fullmatch(file.name)
+            if match and 1 <= int(match[1]) <= len(MOVEMENTS):
+                movement = int(match[1]) - 1
+                labels = {"task": TASKS[movement], "movement": MOVEMENTS[movement], "execution": execution}
+                found.append((file, f"s{match[2]}", labels))
+    if not found:
+        raise InputError(f"{input}: no files like {EXECUTIONS['correct']}/.../m01_s01_e01_angles.txt")
+    return sorted(found, key=lambda f: (f[1], f[0].name))
+
+
+def _read(file: Path, format: MotionFormat, rate_hz: float) -> Recording:
+    """Degrees to radians without jumps at half turns, each channel's median within (-pi, pi]."""
+    lines = read_lines(file)
+    delimiter = "," if lines and "," in lines[0] else None
+    angles = np.unwrap(np.deg2rad(parse_matrix(lines, format.size, delimiter, file)), axis=0)
+    angles -= 2 * np.pi * np.ceil(np.median(angles, axis=0) / (2 * np.pi) - 0.5)
+    return Recording(format, rate_hz, angles.astype(np.float32), np.ones(format.size, bool), str(file))
+
+
+def _choose_test(people: tuple[str, ...], wanted: Sequence[str]) -> set[str]:
+    unknown = [p for p in wanted if p not in people]
+    if unknown:
+        raise InputError(f"test participant {unknown[0]!r} is not among {people}")
+    test = set(wanted) if wanted else set(people[-max(1, len(people) // 5) :])
+    if test == set(people):
+        raise InputError(f"test participants {sorted(test)} are all there are; nobody is left to train on")
+    return test
