@@ -1,0 +1,180 @@
+"""The decoder's vocabulary: the text ids of a Hugging Face tokenizer, then the codes of a movement."""
+
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
+VOCABULARY_FILE = "vocabulary.json"
+# Rows of the embedding come in multiples of this, the width of a TPU lane, so that they shard evenly.
+SIZE_MULTIPLE = 128
+
+
+class Vocabulary:
+    """Ids of words and of movement codes in one range.
+
+    Text ids come first, then `motion_start`, `motion_end` and `codebook_size` codes from `motion_offset` on;
+    ids from there to `size` mean nothing and fill the embedding to a multiple of 128.
+
+    Attributes:
+        tokenizer: the text tokenizer.
+        codebook_size: Q, the number of movement codes.
+        motion_start: id that opens a movement.
+        motion_end: id that closes it.
+        motion_offset: id of code 0.
+        size: V, rows that the decoder's embedding needs.
+
+    Raises:
+        ValueError: the tokenizer lacks a pad, bos or eos token, or the codebook is empty.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, codebook_size: int) -> None:
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            if getattr(tokenizer, name) is None:
+                raise ValueError(f"the text tokenizer has no {name}; set one before building a Vocabulary")
+        if codebook_size < 1:
+            raise ValueError(f"codebook_size is {codebook_size}; a movement needs at least one code")
+        self.tokenizer = tokenizer
+        self.codebook_size = codebook_size
+        self.motion_start = len(tokenizer)
+        self.motion_end = self.motion_start + 1
+        self.motion_offset = self.motion_start + 2
+        self.size = -(-(self.motion_offset + codebook_size) // SIZE_MULTIPLE) * SIZE_MULTIPLE
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills the end of a row."""
+        return self.tokenizer.pad_token_id
+
+    @property
+    def bos_id(self) -> int:
+        """Id that begins an example."""
+        return self.tokenizer.bos_token_id
+
+    @property
+    def eos_id(self) -> int:
+        """Id that ends an answer."""
+        return self.tokenizer.eos_token_id
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of the text alone, with no special tokens added around it."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def encode_motion(self, codes: Iterable[int]) -> list[int]:
+        """Ids of one movement, opened and closed: [motion_start, motion_offset + code, ..., motion_end].
+
+        Raises:
+            ValueError: a code lies outside the codebook.
+        """
+        ids = [self.motion_start]
+        for i, code in enumerate(codes):
+            if not 0 <= code < self.codebook_size:
+                raise ValueError(
+                    f"movement code {i} is {code}; the codebook has codes 0 to {self.codebook_size - 1}, so "
+                    "this vocabulary belongs to another movement tokenizer"
+                )
+            ids.append(self.motion_offset + int(code))
+        return [*ids, self.motion_end]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of the ids; a movement, whole or cut off, appears as `<motion 57 tokens>`, counting its codes.
+
+        Raises:
+            ValueError: an id lies outside 0 to size - 1.
+        """
+        parts: list[str] = []
+        for kind, run in groupby(map(int, ids), key=self._kind):
+            if kind == "text":
+                parts.append(self.tokenizer.decode(list(run), clean_up_tokenization_spaces=False))
+            elif kind == "motion":
+                parts += (f"<motion {count} tokens>" for count in self._count_codes(run))
+            else:
+                parts += (f"<unused {token}>" for token in run)
+        return "".join(parts)
+
+    def _kind(self, token: int) -> str:
+        if not 0 <= token < self.size:
+            raise ValueError(f"id {token} is outside the vocabulary, which has ids 0 to {self.size - 1}")
+        if token < self.motion_start:
+            return "text"
+        return "motion" if token < self.motion_offset + self.codebook_size else "unused"
+
+    def _count_codes(self, run: Iterable[int]) -> list[int]:
+        """Codes in each movement of a run of motion ids; a model may write them unopened or unclosed."""
+        counts: list[int] = []
+        is_open = False
+        for token in run:
+            if token == self.motion_start or not is_open:
+                counts.append(0)
+            is_open = token != self.motion_end
+            counts[-1] += token >= self.motion_offset
+        return counts
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the tokenizer's files and vocabulary.json into the folder, which is made if need be."""
+        folder = Path(folder)
+        self.tokenizer.save_pretrained(folder)
+        fields = {"text_size": self.motion_start, "codebook_size": self.codebook_size}
+        (folder / VOCABULARY_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Vocabulary":
+        """Reads a folder written by `save`; from local files only, running no code of theirs.
+
+        Raises:
+            ValueError: the folder is no vocabulary, or its tokenizer changed since it was saved.
+        """
+        path = Path(folder) / VOCABULARY_FILE
+        if not path.is_file():
+            raise ValueError(f"{folder} has no {VOCABULARY_FILE}; give a folder that Vocabulary.save wrote")
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            text_size, codebook_size = fields["text_size"], fields["codebook_size"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error!r}); it needs text_size, codebook_size") from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
+        if len(tokenizer) != text_size:
+            raise ValueError(
+                f"the tokenizer in {folder} has {len(tokenizer)} ids, but {VOCABULARY_FILE} was saved with "
+                f"{text_size}; movement ids would shift, so restore the tokenizer files it was saved with"
+            )
+        return cls(tokenizer, codebook_size)
+
+
+def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Trains a byte-level BPE tokenizer: any text survives the round trip, every digit is its own token.
+
+    Args:
+        corpus: texts to learn merges from; the same texts in the same order give the same tokenizer.
+        vocab_size: the most ids it may have; fewer if the corpus offers no more merges.
+
+    Raises:
+        ValueError: vocab_size has no room for the 256 bytes and the three special tokens.
+    """
+    special = [PAD, BOS, EOS]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if vocab_size < (least := len(alphabet) + len(special)):
+        raise ValueError(f"vocab_size is {vocab_size}; the bytes and special tokens alone need {least}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        clean_up_tokenization_spaces=False,
+    )
