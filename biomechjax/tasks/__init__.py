@@ -1,0 +1,1 @@
+"""What is asked: one entry per clinical task, with question wordings, answer text, parser and score."""

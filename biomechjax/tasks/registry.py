@@ -1,0 +1,189 @@
+"""The tasks. To add one, add an entry: nothing else needs to know."""
+
+from biomechjax.tasks.task import WHAT, WHETHER, Choice, Number, Task
+
+WALKING = ("overground walking",)
+GAIT = ("overground walking", "timed up and go", "four square step test", "tandem gait")
+# Any few seconds of these are like the whole, so that training may cut them.
+STEADY_ACTIVITIES = ("overground walking", "tandem gait", "quiet standing")
+YES_NO = Choice(("yes", "no"))
+
+TASKS = (
+    Task(
+        "activity",
+        "activity",
+        Choice((*GAIT, "quiet standing", "five times sit to stand")),
+        WHAT,
+        ("activity", "clinical test", "movement task"),
+        ("What is the person doing?", "Which activity is this?", "Which activity was this?", "What activity is this?"),
+    ),
+    Task(
+        "impairment",
+        "impairment",
+        YES_NO,
+        WHETHER,
+        ("a movement impairment", "an impairment", "an impaired movement"),
+        ("Is the movement impaired?", "Is this movement impaired?", "Is the person impaired?"),
+        GAIT,
+    ),
+    Task(
+        "impairment type",
+        "impairment_type",
+        Choice(
+            (
+                "none",
+                "hemiparesis",
+                "hypokinesia",
+                "transtibial prosthesis",
+                "transfemoral prosthesis",
+                "joint pain",
+                "crouch gait",
+                "spastic ataxia",
+            )
+        ),
+        WHAT,
+        ("type of impairment", "impairment type", "kind of movement impairment"),
+        ("Which type of impairment is it?", "What kind of impairment does the person have?"),
+        GAIT,
+    ),
+    Task(
+        "affected side",
+        "affected_side",
+        Choice(("none", "left", "right", "both")),
+        WHAT,
+        ("affected side", "side of the impairment", "impaired side"),
+        ("Which side is affected?", "Is the left or the right side affected?"),
+        GAIT,
+    ),
+    Task(
+        "diagnosis",
+        "diagnosis",
+        Choice(
+            (
+                "none",
+                "stroke",
+                "parkinson's disease",
+                "lower limb amputation",
+                "knee osteoarthritis",
+                "cerebral palsy",
+                "cervical myelopathy",
+            )
+        ),
+        WHAT,
+        ("diagnosis", "most likely diagnosis", "diagnosis that fits"),
+        ("Which diagnosis fits?", "Which diagnosis does the person have?"),
+        GAIT,
+    ),
+    Task(
+        "assistive device",
+        "assistive_device",
+        Choice(("none", "cane", "walker", "ankle-foot orthosis", "prosthesis")),
+        WHAT,
+        ("assistive device", "device used for walking", "walking aid"),
+        ("Which assistive device is used?", "Does the person use an assistive device, and which?"),
+        GAIT,
+    ),
+    Task(
+        "falls history",
+        "falls_history",
+        YES_NO,
+        WHETHER,
+        ("a history of falls", "falls in the past year", "a fall in the past year"),
+        ("Has this person fallen in the past year?", "Did the person fall in the past year?"),
+        GAIT,
+    ),
+    Task(
+        "walking speed",
+        "walking_speed_m_s",
+        Number("m/s", 2, 0.0, 8.0),
+        WHAT,
+        ("walking speed", "speed of walking", "gait speed"),
+        ("How fast does the person walk?", "How fast did they walk?", "How fast is the walking?"),
+        WALKING,
+    ),
+    Task(
+        "cadence",
+        "cadence_steps_min",
+        Number("steps/min", 0, 0.0, 300.0),
+        WHAT,
+        ("cadence", "number of steps per minute", "step rate"),
+        ("How many steps per minute does the person take?", "How many steps per minute?"),
+        WALKING,
+    ),
+    Task(
+        "step length",
+        "step_length_m",
+        Number("m", 2, 0.0, 2.0),
+        WHAT,
+        ("step length", "length of a step", "mean step length"),
+        ("How long are the steps?", "How long is a step?"),
+        WALKING,
+    ),
+    Task(
+        "Timed Up and Go time",
+        "tug_time_s",
+        Number("s", 1, 0.0, 300.0),
+        WHAT,
+        ("Timed Up and Go time", "time of the Timed Up and Go", "Timed Up and Go result"),
+        ("How long did the Timed Up and Go take?", "How many seconds did the Timed Up and Go take?"),
+        ("timed up and go",),
+    ),
+    Task(
+        "Four Square Step Test time",
+        "fsst_time_s",
+        Number("s", 1, 0.0, 300.0),
+        WHAT,
+        ("Four Square Step Test time", "time of the Four Square Step Test", "Four Square Step Test result"),
+        ("How long did the Four Square Step Test take?", "How many seconds did the Four Square Step Test take?"),
+        ("four square step test",),
+    ),
+    Task(
+        "Berg Balance score",
+        "berg_score",
+        Number("points", 0, 0.0, 56.0),
+        WHAT,
+        ("Berg Balance score", "score on the Berg Balance Scale", "Berg score"),
+        ("How would the Berg Balance Scale be scored?", "Which Berg Balance score fits?"),
+        GAIT,
+    ),
+    Task(
+        "exercise",
+        "movement",
+        Choice(
+            (
+                "deep squat",
+                "hurdle step",
+                "inline lunge",
+                "side lunge",
+                "sit to stand",
+                "standing active straight leg raise",
+                "standing shoulder abduction",
+                "standing shoulder extension",
+                "standing shoulder internal-external rotation",
+                "standing shoulder scaption",
+            )
+        ),
+        WHAT,
+        ("exercise", "name of the exercise", "rehabilitation exercise"),
+        ("Which exercise is this?", "What exercise is this?"),
+    ),
+    Task(
+        "execution",
+        "execution",
+        Choice(("correct", "incorrect")),
+        WHAT,
+        ("execution", "quality of the execution", "correctness of the execution"),
+        ("Was the execution correct?", "Is the execution correct or incorrect?", "Was this done correctly?"),
+    ),
+)
+
+BY_NAME = {task.name: task for task in TASKS}
+
+
+def corpus() -> list[str]:
+    """All text that the tasks can produce, for training a text tokenizer: questions, options, units and digits."""
+    lines = [q for t in TASKS for q in t.questions + t.held_out_questions]
+    for task in TASKS:
+        answers = task.answer.options if isinstance(task.answer, Choice) else [f"0.0 {task.answer.unit}"]
+        lines += [f" {answer}" for answer in answers]
+    return lines + ["0123456789.-"]

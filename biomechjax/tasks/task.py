@@ -1,0 +1,151 @@
+"""What a clinical task is: who is asked what, how the answer reads, and how an answer is read back."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+
+from biomechjax.errors import InputError
+
+Labels = Mapping[str, str | float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """An answer out of a fixed set, written as it is."""
+
+    options: tuple[str, ...]
+
+    def text(self, value: str | float) -> str:
+        """The answer text.
+
+        Raises:
+            InputError: the label is none of the options.
+        """
+        if value not in self.options:
+            raise InputError(f"label {value!r}; expected one of {self.options}")
+        return str(value)
+
+    def parse(self, text: str) -> str | None:
+        """The option that the text is, ignoring case, blanks and a final full stop; None where it is none."""
+        cleaned = " ".join(text.lower().split()).rstrip(".")
+        return cleaned if cleaned in self.options else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A quantity with its unit, as in "1.23 m/s".
+
+    Attributes:
+        unit: what follows the number.
+        decimals: digits after the point.
+        low, high: the plausible range; an answer outside it does not parse.
+    """
+
+    unit: str
+    decimals: int
+    low: float
+    high: float
+
+    def text(self, value: str | float) -> str:
+        """The answer text.
+
+        Raises:
+            InputError: the label is no number in the plausible range.
+        """
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            raise InputError(f"label {value!r}; expected a number from {self.low} to {self.high} {self.unit}")
+        return f"{value:.{self.decimals}f} {self.unit}"
+
+    def parse(self, text: str) -> float | None:
+        """The number in "1.23 m/s"; None where the text is not one number with the unit, or is implausible."""
+        match = re.fullmatch(rf"\s*(-?\d+(?:\.\d+)?) ?{re.escape(self.unit)}\.?\s*", text)
+        value = float(match[1]) if match else None
+        return value if value is not None and self.low <= value <= self.high else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """Sentences with a gap for what is asked, shared by many tasks, so that only the gap tells the tasks apart.
+
+    Attributes:
+        training: used in training.
+        held_out: used only in evaluation.
+    """
+
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+WHAT = Frames(
+    (
+        "What is the {}?",
+        "Give the {}.",
+        "Name the {}.",
+        "Tell me the {}.",
+        "The {}?",
+        "What is the {} of this person?",
+        "Please state the {} in this recording.",
+        "Can you tell the {} from this movement?",
+    ),
+    ("Please give the {}.", "Can you name the {} in this recording?", "Tell me the {} of this person."),
+)
+WHETHER = Frames(
+    (
+        "Is there {}?",
+        "Does this person have {}?",
+        "Can you see {}?",
+        "Does the recording show {}?",
+        "Yes or no: {}?",
+        "Is there {} in this movement?",
+        "Tell me if this person has {}.",
+    ),
+    ("Does this movement show {}?", "Can you tell if there is {}?", "Yes or no: does this person have {}?"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One thing that can be asked about a recording.
+
+    Attributes:
+        name: as in tables.
+        label: the column of the cohort that holds the truth; a trial without it is not asked.
+        answer: how the answer reads.
+        frames, asked: the sentences, and what fills their gap.
+        also: further wordings, used in training.
+        activities: the activities it is asked about; empty for any.
+    """
+
+    name: str
+    label: str
+    answer: Choice | Number
+    frames: Frames
+    asked: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    activities: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def questions(self) -> tuple[str, ...]:
+        """All wordings used in training."""
+        return tuple(f.format(a) for f in self.frames.training for a in self.asked) + self.also
+
+    @functools.cached_property
+    def held_out_questions(self) -> tuple[str, ...]:
+        """All wordings used only in evaluation."""
+        return tuple(f.format(a) for f in self.frames.held_out for a in self.asked)
+
+    def asked_of(self, labels: Labels) -> bool:
+        """Whether a trial with these labels is asked."""
+        return self.label in labels and (not self.activities or labels.get("activity") in self.activities)
+
+    def answer_text(self, labels: Labels) -> str:
+        """The true answer as text.
+
+        Raises:
+            InputError: the label does not fit the answer, naming the column.
+        """
+        try:
+            return self.answer.text(labels[self.label])
+        except InputError as e:
+            raise InputError(f"task {self.name}, column {self.label}: {e}") from e

@@ -1,0 +1,1 @@
+"""Movement to tokens and back: convolutional encoder and decoder, quantizer, losses, metrics."""
