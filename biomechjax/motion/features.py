@@ -19,6 +19,7 @@ from biomechjax.motion.format import MotionFormat
 
 START_S = 0.1
 
+
 @dataclasses.dataclass(frozen=True)
 class Placement:
     """What features leave out: where the first frame stands, and the reference posture.

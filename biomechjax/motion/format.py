@@ -130,7 +130,8 @@ class MotionFormat:
 def _channel(row: Any, source: str) -> Channel:
     """A channel from its row; sign and limits may be left out, and a limit of None is none."""
     if not isinstance(row, list) or not 3 <= len(row) <= 6 or not all(isinstance(x, str) for x in row[:3]):
-        raise InputError(f"{source}: channel {row!r}: expected [name, unit, partner, mirror sign, lower, upper]")
+        expected = "[name, unit, partner, mirror sign, lower, upper]"
+        raise InputError(f"{source}: not a motion format: channel {row!r}; expected {expected}")
     name, unit, partner, sign, lower, upper = row + [0, None, None][len(row) - 3 :]
     if unit not in UNITS:
         raise InputError(f"{source}: channel {name}: unit {unit!r}; expected one of {UNITS}")

@@ -42,13 +42,18 @@ class Recording:
         """
         frames, size = self.values.shape
         if not 0 < self.rate_hz <= HIGHEST_RATE_HZ:
-            raise InputError(f"{self.source}: rate {self.rate_hz} Hz; expected more than 0 and at most {HIGHEST_RATE_HZ:.0f}")
+            raise InputError(
+                f"{self.source}: rate {self.rate_hz} Hz; expected more than 0 and at most {HIGHEST_RATE_HZ:.0f}"
+            )
         if size != self.format.size or self.observed.shape != (size,):
             raise InputError(
-                f"{self.source}: {size} channels; format {self.format.name} has {self.format.size}; check the file or the format"
+                f"{self.source}: {size} channels; format {self.format.name} has {self.format.size}; "
+                "check the file or the format"
             )
         if frames < 2 or self.duration_s < SHORTEST_S:
-            raise InputError(f"{self.source}: {frames} frames ({self.duration_s:.2f} s); expected at least {SHORTEST_S} s")
+            raise InputError(
+                f"{self.source}: {frames} frames ({self.duration_s:.2f} s); expected at least {SHORTEST_S} s"
+            )
         if not self.observed.any():
             raise InputError(f"{self.source}: no channel of format {self.format.name} is in the file")
         bad = ~np.isfinite(self.values)
@@ -79,7 +84,9 @@ class Recording:
         if rate_hz == self.rate_hz:
             return self
         ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(1000)
-        values = signal.resample_poly(self.values.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line")
+        values = signal.resample_poly(
+            self.values.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line"
+        )
         return dataclasses.replace(self, rate_hz=rate_hz, values=values.astype(np.float32))
 
     def mirrored(self) -> "Recording":

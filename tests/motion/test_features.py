@@ -1,0 +1,83 @@
+"""Features: invertible, and the same wherever the person stands and faces."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from biomechjax.motion.features import Placement, from_features, to_features
+from biomechjax.motion.format import load_format
+
+RATE_HZ = 30.0
+CANONICAL = load_format("canonical")
+X, Z, HEADING = (CANONICAL.indices[n] for n in ("pelvis_tx", "pelvis_tz", "pelvis_rotation"))
+
+
+@pytest.fixture
+def walk() -> np.ndarray:
+    """Half a minute of walking at about 1.2 m/s through several full turns; float32 [900, 40]."""
+    rng = np.random.default_rng(3)
+    frames = 900
+    values = np.cumsum(rng.normal(0, 0.03, (frames, CANONICAL.size)), axis=0)
+    heading = 0.5 * np.arange(frames) / RATE_HZ + np.cumsum(rng.normal(0, 0.03, frames))
+    ahead, right = 1.2 + rng.normal(0, 0.2, frames), rng.normal(0, 0.2, frames)
+    values[:, HEADING] = heading
+    values[:, X] = 4 + np.cumsum(ahead * np.cos(heading) + right * np.sin(heading)) / RATE_HZ
+    values[:, Z] = -7 + np.cumsum(right * np.cos(heading) - ahead * np.sin(heading)) / RATE_HZ
+    return values.astype(np.float32)
+
+
+def test_features_invert(walk: np.ndarray):
+    features, placement = to_features(CANONICAL, RATE_HZ, walk)
+    assert features.shape == walk.shape
+    np.testing.assert_allclose(from_features(CANONICAL, RATE_HZ, features, placement), walk, atol=1e-5)
+
+
+@pytest.mark.parametrize("turn", [0.7, np.pi, -2.0])
+def test_features_do_not_tell_where_the_person_stands_or_faces(walk: np.ndarray, turn: float):
+    moved = walk.astype(np.float64)
+    x, z = moved[:, X].copy(), moved[:, Z].copy()
+    moved[:, X] = x * np.cos(turn) + z * np.sin(turn) + 2.5
+    moved[:, Z] = z * np.cos(turn) - x * np.sin(turn) - 11.0
+    moved[:, HEADING] += turn
+    features, _ = to_features(CANONICAL, RATE_HZ, walk.astype(np.float64))
+    found, placement = to_features(CANONICAL, RATE_HZ, moved)
+    np.testing.assert_allclose(found, features, atol=1e-4)
+    np.testing.assert_allclose(from_features(CANONICAL, RATE_HZ, features, placement), moved, atol=1e-4)
+
+
+def test_planar_velocity_is_that_of_the_body():
+    """Facing the left of the room (-z), 1 m/s that way is forward and 0.5 m/s along +x is to the right."""
+    seconds = np.arange(30) / RATE_HZ
+    values = np.zeros((30, CANONICAL.size))
+    values[:, X], values[:, Z], values[:, HEADING] = 0.5 * seconds, -1.0 * seconds, np.pi / 2
+    features, _ = to_features(CANONICAL, RATE_HZ, values)
+    np.testing.assert_allclose(features[:, [X, Z, HEADING]], np.tile([1.0, 0.5, 0.0], (30, 1)), atol=1e-9)
+
+
+def test_features_start_at_the_origin_by_default(walk: np.ndarray):
+    features, _ = to_features(CANONICAL, RATE_HZ, walk)
+    values = from_features(CANONICAL, RATE_HZ, features)
+    np.testing.assert_array_equal(values[0, [X, Z, HEADING]], 0)
+    gone = np.hypot(*(values[-1, [X, Z]] - values[0, [X, Z]]))
+    assert gone == pytest.approx(np.hypot(*(walk[-1, [X, Z]] - walk[0, [X, Z]])), abs=1e-3)
+
+
+@pytest.mark.parametrize("format", [load_format("ui_prmd_vicon"), dataclasses.replace(CANONICAL, reference="start")])
+def test_start_reference_takes_the_first_posture_away_and_gives_it_back(format):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(0, 1, format.size) + np.cumsum(rng.normal(0, 0.02, (90, format.size)), 0)).astype(np.float32)
+    features, placement = to_features(format, RATE_HZ, values)
+    of_root = [format.indices[n] for n in dataclasses.astuple(format.root)] if format.root else []
+    postures = np.delete(features, of_root, axis=1)
+    np.testing.assert_allclose(postures[:3].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(from_features(format, RATE_HZ, features, placement), values, atol=1e-5)
+    shifted, _ = to_features(format, RATE_HZ, values + np.float32(0.3))
+    np.testing.assert_allclose(np.delete(shifted, of_root, axis=1), postures, atol=1e-5)
+
+
+def test_anatomical_reference_keeps_postures(walk: np.ndarray):
+    features, placement = to_features(CANONICAL, RATE_HZ, walk)
+    knee = CANONICAL.indices["knee_angle_r"]
+    np.testing.assert_array_equal(features[:, knee], walk[:, knee])
+    assert isinstance(placement, Placement) and placement.posture == 0
