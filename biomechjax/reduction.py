@@ -29,6 +29,6 @@ class Reduction:
         return x if self.axis_name is None else jax.lax.all_gather(x, self.axis_name, tiled=True)
 
     def rows(self, n: int) -> Array:
-        """The place in the global batch of each of this device's n rows; keys folded with it do not depend on the split."""
+        """Place in the global batch of each of this device's n rows; keys folded with it do not depend on the split."""
         rows = jnp.arange(n)
         return rows if self.axis_name is None else rows + n * jax.lax.axis_index(self.axis_name)

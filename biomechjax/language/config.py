@@ -74,8 +74,7 @@ class DecoderConfig:
             raise ValueError(f"DecoderConfig.head_dim is {self.head_dim}; rotary positions need an even one")
         if self.compute_dtype not in COMPUTE_DTYPES:
             raise ValueError(
-                f"DecoderConfig.compute_dtype is {self.compute_dtype!r}; choose one of "
-                f"{', '.join(COMPUTE_DTYPES)}"
+                f"DecoderConfig.compute_dtype is {self.compute_dtype!r}; choose one of {', '.join(COMPUTE_DTYPES)}"
             )
 
     @property
@@ -160,7 +159,7 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
         if (found := hf.get(name, computed)) != computed and (found or computed):
             raise ValueError(f"config.json has {name}={found!r}; this decoder computes only {computed!r}")
     try:
-        dimensions = dict(
+        dimensions: dict[str, Any] = dict(
             vocab_size=hf["vocab_size"],
             width=hf["hidden_size"],
             num_layers=hf["num_hidden_layers"],
@@ -174,7 +173,7 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
         )
     except KeyError as missing:
         raise ValueError(f"config.json has no field {missing}, which a gemma3_text model needs") from None
-    return DecoderConfig(**dimensions, **_hf_rope(hf), global_every=_hf_global_every(hf))
+    return DecoderConfig(**(dimensions | _hf_rope(hf)), global_every=_hf_global_every(hf))
 
 
 def _hf_rope(hf: Mapping[str, Any]) -> dict[str, float]:

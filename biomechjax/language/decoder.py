@@ -23,7 +23,7 @@ Params = dict[str, Any]
 
 BRANCHES = 64
 """Segments e * BRANCHES + 1, ..., + BRANCHES - 1 are branches of segment e * BRANCHES, their trunk: they see it and
-themselves, never each other, so several questions share one context (segment ids along the row, # where row sees column):
+themselves, never each other, so several questions share one context (# where the row's token sees the column's):
 
                64 64 64 65 65 66 66
     trunk  64   #
@@ -99,9 +99,7 @@ def _rotate(x: Array, rope: Array) -> Array:
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-def _weight(
-    module: nn.Module, name: str, shape: tuple[int, ...], axes: tuple[str, ...], fan_in: int
-) -> Array:
+def _weight(module: nn.Module, name: str, shape: tuple[int, ...], axes: tuple[str, ...], fan_in: int) -> Array:
     """A float32 weight drawn for inputs of unit variance and cast to the compute dtype."""
     init = nn.with_logical_partitioning(nn.initializers.normal(fan_in**-0.5), axes)
     return module.param(name, init, shape).astype(module.config.compute_dtype)
@@ -114,9 +112,7 @@ class RMSNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        scale = self.param(
-            "scale", nn.with_logical_partitioning(nn.initializers.zeros, ("norm",)), (x.shape[-1],)
-        )
+        scale = self.param("scale", nn.with_logical_partitioning(nn.initializers.zeros, ("norm",)), (x.shape[-1],))
         wide = x.astype(jnp.float32)
         wide = wide * jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + self.eps)
         return (wide * (1.0 + scale)).astype(x.dtype)
@@ -147,7 +143,7 @@ class SelfAttention(nn.Module):
         keys = _rotate(RMSNorm(c.norm_eps, name="key_norm")(keys), rope)
         queries, keys = queries.astype(x.dtype), keys.astype(x.dtype)
 
-        if kv is not None:
+        if kv is not None and index is not None:
             keys = jax.lax.dynamic_update_slice_in_dim(kv[0], keys, index, axis=1)
             values = jax.lax.dynamic_update_slice_in_dim(kv[1], values, index, axis=1)
             kv = (keys, values)
@@ -273,7 +269,8 @@ class Decoder(nn.Module):
         )
         x, kv = self.layers(x, jnp.array(c.global_layers), kv, shared)
         if cache is not None:
-            cache = Cache(*kv, key_positions, key_segments, index + t)
+            k, v = kv
+            cache = Cache(k=k, v=v, positions=key_positions, segment_ids=key_segments, index=cache.index + t)
         return self.final_norm(x).reshape(b, t, c.width), cache
 
     def logits(self, hidden: Array) -> Array:

@@ -77,9 +77,7 @@ class _Tensors:
         with safe_open(self._files[name], framework="numpy") as file:
             tensor = file.get_tensor(name)
         if tensor.shape != shape:
-            raise ValueError(
-                f"{self._files[name]}: {name} has shape {tensor.shape}; config.json calls for {shape}"
-            )
+            raise ValueError(f"{self._files[name]}: {name} has shape {tensor.shape}; config.json calls for {shape}")
         self.unread.discard(name)
         return tensor
 
@@ -103,15 +101,15 @@ def load_gemma3(folder: str | Path, dtype: str = "float32") -> tuple[DecoderConf
     config = from_hf_config(_read_json(folder / "config.json"))
     tensors = _Tensors(folder)
     shapes, _ = abstract_params(config)
-    dtype = jnp.dtype(dtype)
+    target = jnp.dtype(dtype)
 
     embedding = tensors.read(EMBEDDING, shapes["embedding"].shape)
     if TIED_HEAD in tensors and not np.array_equal(tensors.read(TIED_HEAD, embedding.shape), embedding):
         raise ValueError(f"{TIED_HEAD} differs from {EMBEDDING}; this decoder has one matrix for both")
     params: Params = {
-        "embedding": embedding.astype(dtype),
-        "final_norm": {"scale": tensors.read(FINAL_NORM, shapes["final_norm"]["scale"].shape).astype(dtype)},
-        "layers": _stack_layers(tensors, shapes["layers"], "", dtype),
+        "embedding": embedding.astype(target),
+        "final_norm": {"scale": tensors.read(FINAL_NORM, shapes["final_norm"]["scale"].shape).astype(target)},
+        "layers": _stack_layers(tensors, shapes["layers"], "", target),
     }
     if tensors.unread:
         raise ValueError(

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY_FILE = "vocabulary.json"
@@ -32,7 +32,7 @@ class Vocabulary:
         ValueError: the tokenizer lacks a pad, bos or eos token, or the codebook is empty.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, codebook_size: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, codebook_size: int) -> None:
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(tokenizer, name) is None:
                 raise ValueError(f"the text tokenizer has no {name}; set one before building a Vocabulary")
@@ -61,8 +61,8 @@ class Vocabulary:
         return self.tokenizer.eos_token_id
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of the text alone, with no special tokens added around it."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """Ids of the text alone: no special token is added, and one that the text spells out stays plain text."""
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     def encode_motion(self, codes: Iterable[int]) -> list[int]:
         """Ids of one movement, opened and closed: [motion_start, motion_offset + code, ..., motion_end].
@@ -89,7 +89,7 @@ class Vocabulary:
         parts: list[str] = []
         for kind, run in groupby(map(int, ids), key=self._kind):
             if kind == "text":
-                parts.append(self.tokenizer.decode(list(run), clean_up_tokenization_spaces=False))
+                parts.append(str(self.tokenizer.decode(list(run), clean_up_tokenization_spaces=False)))
             elif kind == "motion":
                 parts += (f"<motion {count} tokens>" for count in self._count_codes(run))
             else:

@@ -1,8 +1,8 @@
 """The EMA codebook with reset, as pure functions over checkpointed state (VQ-VAE, arXiv:1711.00937, appendix A).
 
-Each step the counts and sums of the vectors that chose a code decay into running averages, and the code is their
-ratio. A code that falls under a share of uniform use is replaced by a vector of the current batch, drawn by key. Counts,
-sums and candidates are reduced over devices, so that one device equals many; all of the state is in the checkpoint.
+Each step the counts and sums of the vectors that chose a code decay into running averages; the code is their ratio.
+A code that falls under a share of uniform use is replaced by a vector of the current batch, drawn by key. Counts, sums
+and candidates are reduced over devices, so that one device equals many; all of the state is in the checkpoint.
 """
 
 import jax

@@ -59,7 +59,8 @@ class MotionTokenizer:
         """
         if recording.format.names != self.format.names:
             raise InputError(
-                f"{recording.source}: format {recording.format.name}; this tokenizer reads {self.format.name}"
+                f"{recording.source}: format {recording.format.name}; this tokenizer reads {self.format.name}; "
+                "give a checkpoint that was trained on recordings of this format"
             )
         return prepare_features(recording, self.config.rate_hz, self.statistics)
 
@@ -152,7 +153,9 @@ class MotionTokenizer:
             config = TokenizerConfig(**text["config"])
             format = MotionFormat.from_dict(text["format"], str(folder))
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as e:
-            raise InputError(f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py") from e
+            raise InputError(
+                f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
+            ) from e
         return cls(config, format, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), codes)
 
 

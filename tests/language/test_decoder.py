@@ -150,9 +150,7 @@ def test_fresh_decoder_starts_near_uniform(config):
 
 def test_abstract_params_describe_the_real_ones(config, params):
     shapes, axes = abstract_params(config)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == jax.tree.map(
-        lambda x: (x.shape, x.dtype), params
-    )
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == jax.tree.map(lambda x: (x.shape, x.dtype), params)
     assert jax.tree.map(lambda x: x.ndim, shapes) == jax.tree.map(
         len, axes, is_leaf=lambda x: isinstance(x, jax.sharding.PartitionSpec)
     )

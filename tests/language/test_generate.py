@@ -52,9 +52,7 @@ def test_samples_follow_the_temperature(config, params):
     hidden, _ = Decoder(config).apply(variables, prompt, np.arange(5)[None], np.ones((1, 5), int))
     logits = Decoder(config).apply(variables, hidden[0, -1], method="logits")
     n = 2048
-    drawn = generate(
-        config, params, [PROMPTS[0]] * n, 1, [], temperature=0.5, key=jax.random.key(0), batch_size=n
-    )
+    drawn = generate(config, params, [PROMPTS[0]] * n, 1, [], temperature=0.5, key=jax.random.key(0), batch_size=n)
     found = np.bincount(np.ravel(drawn), minlength=config.vocab_size) / n
     assert np.abs(found - jax.nn.softmax(logits / 0.5)).sum() < 0.2
 

@@ -119,3 +119,10 @@ def test_unusable_tokenizers_are_refused(vocabulary: Vocabulary):
     bare.eos_token = None
     with pytest.raises(ValueError, match="no eos_token_id"):
         Vocabulary(bare, 64)
+
+
+def test_special_tokens_in_a_question_are_plain_text():
+    vocabulary = Vocabulary(train_text_tokenizer(["Is this <eos> the end?"], 300), 4)
+    ids = vocabulary.encode_text("Is this <eos> the end?<pad>")
+    assert not {vocabulary.eos_id, vocabulary.pad_id} & set(ids)
+    assert vocabulary.decode(ids) == "Is this <eos> the end?<pad>"

@@ -1,0 +1,177 @@
+"""Loss terms by hand, and what must not enter them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from biomechjax.tokenizer import losses
+from biomechjax.tokenizer.config import TokenizerConfig
+from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.quantizer import Codebook
+
+CONFIG = TokenizerConfig(
+    width=8, depth=1, codebook_size=5, code_width=4, channel_dropout=0.0, root_weight=3.0, velocity_weight=0.25
+)
+SIZE = tiny.FORMAT.size
+MODEL = Autoencoder(CONFIG, SIZE)
+WEIGHT = losses.channel_weights(CONFIG, tiny.FORMAT)
+
+
+def book(filled: bool = True) -> Codebook:
+    codes = jnp.asarray(np.random.default_rng(9).normal(0, 0.3, (5, 4)), jnp.float32)
+    return Codebook(codes, jnp.ones(5), codes, jnp.array(filled))
+
+
+def batch(seed: int = 0):
+    """Three windows of 16 frames: whole, with 8 padded frames, and with two channels unobserved."""
+    features = np.random.default_rng(seed).normal(0, 1.5, (3, 16, SIZE)).astype(np.float32)
+    valid, observed = np.ones((3, 16), np.float32), np.ones((3, SIZE), np.float32)
+    valid[1, 8:] = 0
+    observed[2, [1, 6]] = 0
+    return {"features": features, "observed": observed, "valid": valid}
+
+
+@pytest.fixture(scope="module")
+def params():
+    zeros = np.zeros((1, 16, SIZE), np.float32)
+    return MODEL.init(jax.random.key(1), zeros, zeros[:, :1], zeros[..., 0])
+
+
+def keys(rows: int, seed: int = 0):
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(rows))
+
+
+def all_sums(params, batch, filled=True):
+    return jax.jit(partial(losses.sums, MODEL, WEIGHT))(params, book(filled), batch, keys(len(batch["valid"])))
+
+
+class FixedModel:
+    """Gives these latents and this output, whatever it reads."""
+
+    config = TokenizerConfig(stages=1, codebook_size=2, code_width=2, channel_dropout=0.0)
+
+    def __init__(self, latents, output):
+        self.answers = {"encode": jnp.array(latents), "decode": jnp.array(output)}
+
+    def apply(self, params, *inputs, method):
+        return self.answers[method]
+
+
+def test_each_term_by_hand():
+    """One window of 4 frames (the last is padding) and 2 channels, the second of weight 2; 2 tokens of width 2."""
+    features = jnp.zeros((1, 4, 2))
+    output = [[[0.5, 0.0], [3.0, 0.0], [0.0, 1.0], [9.0, 9.0]]]
+    model = FixedModel([[[1.0, 0.0], [0.0, 3.0]]], output)
+    codebook = Codebook(jnp.array([[0.0, 0.0], [0.0, 2.0]]), jnp.ones(2), jnp.ones((2, 2)), jnp.array(True))
+    window = {"features": features, "observed": jnp.ones((1, 2)), "valid": jnp.array([[1.0, 1.0, 1.0, 0.0]])}
+    weight = np.array([1.0, 2.0], np.float32)
+
+    terms, (latents, valid) = losses.sums(model, weight, {}, codebook, window, keys(1))
+    # smooth L1: half the square up to 1, then |x| - 1/2
+    assert float(terms["reconstruction"]) == pytest.approx((0.125 + 2.5 + 0) + 2 * 0.5)
+    assert float(terms["velocity"]) == pytest.approx((2.0 + 2.5) + 2 * 0.5)
+    assert float(terms["commitment"]) == pytest.approx(1.0 + 1.0)  # to codes 0 and 1
+    np.testing.assert_array_equal(latents, [[1.0, 0.0], [0.0, 3.0]])
+    np.testing.assert_array_equal(valid, [1.0, 1.0])
+    counts = losses.counts(model.config, weight, window)
+    assert {k: float(v) for k, v in counts.items()} == {"reconstruction": 9.0, "velocity": 6.0, "commitment": 4.0}
+
+
+def test_weights_of_terms_and_channels():
+    assert losses.weights(CONFIG) == {"reconstruction": 1.0, "velocity": 0.25, "commitment": CONFIG.commit_weight}
+    np.testing.assert_array_equal(WEIGHT, [3, 3, 1, 3, 1, 1, 1, 1])
+
+
+def test_padded_frames_and_unobserved_channels_change_nothing(params):
+    window = batch()
+    expected, _ = all_sums(params, window)
+    garbage = {**window, "features": window["features"].copy()}
+    garbage["features"][1, 8:] = 50.0
+    garbage["features"][2][:, [1, 6]] = -50.0
+    found, _ = all_sums(params, garbage)
+    for name, value in expected.items():
+        assert float(value) > 0
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-6), name
+    garbage["features"][2][:, 0] += 1.0
+    assert float(all_sums(params, garbage)[0]["reconstruction"]) != pytest.approx(
+        float(expected["reconstruction"]), rel=1e-3
+    )
+
+
+def test_sums_and_counts_of_a_batch_are_those_of_its_rows(params):
+    """The padded row is cut to its real frames: padding adds to neither sums nor counts."""
+    window = batch()
+    rows = [{k: v[i : i + 1] for k, v in window.items()} for i in range(3)]
+    rows[1] = {
+        "features": rows[1]["features"][:, :8],
+        "observed": rows[1]["observed"],
+        "valid": rows[1]["valid"][:, :8],
+    }
+    whole = all_sums(params, window)[0], losses.counts(CONFIG, WEIGHT, window)
+    parts = [(all_sums(params, row)[0], losses.counts(CONFIG, WEIGHT, row)) for row in rows]
+    for which in (0, 1):
+        for name in losses.weights(CONFIG):
+            total = sum(float(part[which][name]) for part in parts)
+            assert float(whole[which][name]) == pytest.approx(total, rel=1e-5), name
+
+
+def test_latents_for_the_codebook_are_marked_where_they_are_padding(params):
+    _, (latents, valid) = all_sums(params, batch())
+    assert latents.shape == (12, 4)
+    np.testing.assert_array_equal(valid.reshape(3, 4), [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]])
+
+
+def test_gradients_pass_straight_through_the_quantizer(params):
+    """The reconstruction's gradient reaches the encoder as if the code were its output; commitment pulls it too."""
+
+    def gradient(name, filled=True):
+        value = lambda p: losses.sums(MODEL, WEIGHT, p, book(filled), batch(), keys(3))[0][name]  # noqa: E731
+        return jax.jit(jax.grad(value))(params)["params"]
+
+    def size(tree):
+        return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+    assert size(gradient("reconstruction")["encoder"]) > 1e-3
+    commitment = gradient("commitment")
+    assert size(commitment["encoder"]) > 1e-3
+    assert size(commitment["decoder"]) == 0
+    # Until the codebook is filled, latents are their own codes.
+    assert float(all_sums(params, batch(), filled=False)[0]["commitment"]) == 0
+
+
+def test_channel_dropout_hides_a_uniform_share_in_so_many_windows():
+    config = TokenizerConfig(channel_dropout=0.4)
+    observed = jnp.ones((3000, 40)).at[:, 7].set(0)
+    seen = np.asarray(losses.channel_dropout(config, observed, keys(3000)))
+    assert set(np.unique(seen)) == {0.0, 1.0}
+    assert not seen[:, 7].any()
+    hidden = 1 - np.delete(seen, 7, axis=1).mean(axis=1)
+    assert np.mean(hidden > 0) == pytest.approx(0.4, abs=0.04)
+    shares = hidden[hidden > 0]
+    assert np.histogram(shares, 4, (0, 1))[0] / len(shares) == pytest.approx([0.25] * 4, abs=0.06)
+
+
+def test_channel_dropout_of_a_row_depends_on_its_key_alone():
+    config = TokenizerConfig(channel_dropout=0.7)
+    whole = losses.channel_dropout(config, jnp.ones((8, SIZE)), keys(8))
+    part = losses.channel_dropout(config, jnp.ones((4, SIZE)), keys(8)[4:])
+    np.testing.assert_array_equal(whole[4:], part)
+    assert (whole != losses.channel_dropout(config, jnp.ones((8, SIZE)), keys(8, seed=1))).any()
+
+
+def test_hidden_channels_still_count_in_the_loss(params):
+    """Channel dropout hides from the encoder only: the decoder must fill in what it did not see."""
+    model = Autoencoder(TokenizerConfig(**{**CONFIG.__dict__, "channel_dropout": 1.0}), SIZE)
+    window = batch()
+    hidden, _ = jax.jit(partial(losses.sums, model, WEIGHT))(params, book(), window, keys(3))
+    assert float(hidden["reconstruction"]) != pytest.approx(
+        float(all_sums(params, window)[0]["reconstruction"]), rel=1e-3
+    )
+    changed = {**window, "features": window["features"].copy()}
+    changed["features"][0, :, 0] += 100.0
+    added = jax.jit(partial(losses.sums, model, WEIGHT))(params, book(), changed, keys(3))[0]["reconstruction"]
+    assert float(added) > float(hidden["reconstruction"]) + 1000

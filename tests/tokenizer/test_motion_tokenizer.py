@@ -1,0 +1,146 @@
+"""The finished tokenizer: batching, lengths, placement, and the folder that holds it."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+
+from biomechjax.errors import InputError
+from biomechjax.motion.features import Placement, from_features
+from biomechjax.motion.recording import Recording
+from biomechjax.tokenizer.tokenizer import BATCH, MotionTokenizer
+
+RAGGED = [tiny.walk(i, frames) for i, frames in enumerate((9, 130, 64, 65, 67, 33, 31, 12))]
+
+
+def test_a_ragged_batch_encodes_as_each_recording_alone():
+    """More recordings than one batch holds, in several length buckets, some with unobserved channels."""
+    recordings = RAGGED + [tiny.walk(50 + i, 40 + 3 * i, hidden=["hip_r", "x"][: i % 3]) for i in range(BATCH)]
+    together = tiny.tokenizer().encode(recordings)
+    assert len(set(np.concatenate(together).tolist())) > 5
+    for recording, codes in zip(recordings, together, strict=True):
+        assert codes.dtype == np.int32
+        assert len(codes) == -(-len(recording.values) // 4)
+        np.testing.assert_array_equal(tiny.tokenizer().encode([recording])[0], codes)
+
+
+def test_codes_do_not_depend_on_where_a_person_stands_or_faces():
+    recording = tiny.walk(1)
+    x, z, heading = (recording.channel(n).astype(np.float64) for n in ("x", "z", "heading"))
+    moved = recording.values.copy()
+    turn = 1.1
+    moved[:, 0] = 5 + x * np.cos(turn) + z * np.sin(turn)
+    moved[:, 1] = -3 - x * np.sin(turn) + z * np.cos(turn)
+    moved[:, 3] = heading + turn
+    codes = tiny.tokenizer().encode([recording, dataclasses.replace(recording, values=moved)])
+    np.testing.assert_array_equal(*codes)
+
+
+def test_unobserved_values_do_not_reach_the_codes():
+    recording = tiny.walk(1, hidden=["knee_r"])
+    filled = recording.values.copy()
+    filled[:, tiny.FORMAT.indices["knee_r"]] = 0.7
+    np.testing.assert_array_equal(*tiny.tokenizer().encode([recording, dataclasses.replace(recording, values=filled)]))
+    seen = dataclasses.replace(recording, observed=np.ones(8, bool))
+    assert (tiny.tokenizer().encode([seen])[0] != tiny.tokenizer().encode([recording])[0]).any()
+
+
+@pytest.mark.parametrize("frames", [8, 37, 40, 70, 199, 200])
+def test_decode_gives_the_frames_asked_for_from_the_placement_on(frames):
+    codes = np.resize(np.arange(16), 50)
+    whole = tiny.tokenizer().decode(codes, placement=Placement(2.0, -1.0, 0.5))
+    assert len(whole.values) == 200
+    np.testing.assert_allclose(whole.values[0, [0, 1, 3]], [2.0, -1.0, 0.5], atol=1e-6)
+    part = tiny.tokenizer().decode(codes, frames, Placement(2.0, -1.0, 0.5))
+    np.testing.assert_array_equal(part.values, whole.values[:frames])
+    assert part.observed.all()
+    assert part.rate_hz == tiny.TOKENIZER.rate_hz
+
+
+def test_decoding_equals_the_model_without_padding():
+    """Up to the last frame, for a length that is padded to a bucket."""
+    one, codes = tiny.tokenizer(), np.resize([3, 1, 4, 1, 5, 9, 2, 6], 17)
+    features = one.model.apply(one.params, one.codes[codes][None], np.ones((1, 68), np.float32), method="decode")[0]
+    values = from_features(one.format, 30.0, np.asarray(features) * one.statistics.std + one.statistics.mean)
+    np.testing.assert_allclose(one.decode(codes).values, values, atol=1e-5)
+    assert np.abs(one.decode(codes[::-1]).values - values).max() > 1e-3
+
+
+def test_prepared_features_are_normalised_and_zero_where_unobserved():
+    recording = tiny.walk(1, hidden=["height"])
+    features, _ = tiny.tokenizer().prepare(recording)
+    height, hip = tiny.FORMAT.indices["height"], tiny.FORMAT.indices["hip_r"]
+    assert tiny.tokenizer().statistics.mean[height] > 0.5
+    np.testing.assert_array_equal(features[:, height], 0)
+    mean, std = (getattr(tiny.tokenizer().statistics, name)[hip] for name in ("mean", "std"))
+    np.testing.assert_allclose(features[:, hip], (recording.values[:, hip] - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize("codes", [[], [0, 16], [-1, 3]])
+def test_codes_outside_the_codebook_are_refused(codes):
+    with pytest.raises(InputError, match="non-empty array of 0..15"):
+        tiny.tokenizer().decode(np.array(codes, np.int32))
+
+
+@pytest.mark.parametrize("frames", [0, 41])
+def test_frames_that_the_codes_do_not_hold_are_refused(frames):
+    with pytest.raises(InputError, match=f"{frames} frames of 10 codes; expected 1..40"):
+        tiny.tokenizer().decode(np.zeros(10, np.int32), frames)
+
+
+def test_saved_and_loaded_it_gives_the_same_codes_and_frames(tmp_path):
+    before = tiny.tokenizer()
+    before.save(tmp_path / "tokenizer")
+    after = MotionTokenizer.load(tmp_path / "tokenizer")
+    assert (after.config, after.format) == (before.config, before.format)
+    for a, b in zip(after.encode(RAGGED), before.encode(RAGGED), strict=True):
+        np.testing.assert_array_equal(a, b)
+    codes = np.arange(16)
+    np.testing.assert_array_equal(after.decode(codes).values, before.decode(codes).values)
+
+
+def test_saving_over_a_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="exists already"):
+        tiny.tokenizer().save(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["absent", "no arrays", "broken json", "unknown field"])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path, damage):
+    folder = tmp_path / "tokenizer"
+    tiny.tokenizer().save(folder)
+    if damage == "absent":
+        shutil.rmtree(folder)
+    elif damage == "no arrays":
+        (folder / "tokenizer.safetensors").unlink()
+    elif damage == "broken json":
+        (folder / "tokenizer.json").write_text("{")
+    else:
+        file = folder / "tokenizer.json"
+        file.write_text(file.read_text().replace('"width"', '"breadth"', 1))
+    with pytest.raises(InputError, match=f"{folder}: no finished motion tokenizer here"):
+        MotionTokenizer.load(folder)
+
+
+def test_arrays_cut_short_are_refused(tmp_path):
+    folder = tmp_path / "tokenizer"
+    tiny.tokenizer().save(folder)
+    file = folder / "tokenizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match=f"{folder}: no finished motion tokenizer here"):
+        MotionTokenizer.load(folder)
+
+
+def test_a_recording_of_another_format_is_refused():
+    other = dataclasses.replace(
+        tiny.FORMAT,
+        name="other walker",
+        channels=tuple(
+            dataclasses.replace(c, name=f"{c.name}2", partner=f"{c.partner}2") for c in tiny.FORMAT.channels
+        ),
+        root=None,
+    )
+    recording = Recording(other, 30.0, tiny.walk(0).values, np.ones(8, bool), source="lab.tsv")
+    with pytest.raises(InputError, match="lab.tsv: format other walker; this tokenizer reads walker"):
+        tiny.tokenizer().prepare(recording)
