@@ -1,0 +1,1 @@
+"""From token records to packed batches of interleaved text and motion."""

@@ -1,0 +1,80 @@
+"""Packed batches for the decoder: ragged examples side by side in rows of one length, resumed exactly through grain."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig, draw_example
+from biomechjax.data.records import Record
+from biomechjax.errors import InputError
+from biomechjax.language.decoder import BRANCHES
+
+ANSWER_SHARE = 3  # at most one position in so many carries loss; logits are computed for these alone
+BINS = 16
+
+
+def packed_batches(
+    records: Sequence[Record], renderer: Renderer, mixture: MixtureConfig, length: int, batch_size: int, seed: int
+) -> grain.DatasetIterator:
+    """An endless iterator of batches; every epoch draws other views, parts, questions and wordings.
+
+    Each batch holds int32 arrays: tokens, positions, segment_ids [B,T] (see `pack_row`), and the positions that carry
+    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = T // 3.
+
+    Raises:
+        InputError: no record is asked any question, or (while iterating) an example does not fit a row.
+    """
+    asked = [r for r in records if draw_example(r, mixture, 1, np.random.default_rng(0)).turns]
+    if not asked:
+        raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
+
+    def draw(record: Record, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        example = draw_example(record, mixture, renderer.vocabulary.codebook_size, rng)
+        columns = renderer.render(example)
+        while len(columns["tokens"]) > length and len(example.turns) > 1:
+            example = dataclasses.replace(example, turns=example.turns[:-1])
+            columns = renderer.render(example)
+        if len(columns["tokens"]) > length:
+            raise InputError(
+                f"{record.trial}: {len(columns['tokens'])} tokens with one question do not fit rows of {length}; "
+                "raise --row-length or lower --mixture.longest"
+            )
+        return columns
+
+    names = ("tokens", "branches", "positions", "answers")
+    dataset = grain.MapDataset.source(asked).seed(seed).shuffle().repeat().random_map(draw).to_iter_dataset()
+    packed = grain.experimental.FirstFitPackIterDataset(
+        dataset, length_struct={n: length for n in names}, num_packing_bins=BINS, seed=seed
+    )
+    return iter(packed.map(pack_row).batch(batch_size, drop_remainder=True))
+
+
+def pack_row(row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A row as grain packs it, [T] each, to what the decoder takes.
+
+    segment_ids are the single source of masking: example * BRANCHES + branch, 0 on padding. A position carries loss
+    if the token after it, in the same segment, is an answer token.
+
+    Raises:
+        InputError: more than T // 3 positions carry loss.
+    """
+    example = row["tokens_segment_ids"]
+    segment = np.where(example > 0, example * BRANCHES + row["branches"], 0).astype(np.int32)
+    predicts = np.flatnonzero((row["answers"][1:] == 1) & (segment[1:] == segment[:-1]))
+    room = len(segment) // ANSWER_SHARE
+    if len(predicts) > room:
+        raise InputError(
+            f"{len(predicts)} answer tokens in a row of {len(segment)}; expected at most {room}: answers too long"
+        )
+    pad = (0, room - len(predicts))
+    return {
+        "tokens": row["tokens"],
+        "positions": row["positions"],
+        "segment_ids": segment,
+        "loss_positions": np.pad(predicts, pad).astype(np.int32),
+        "targets": np.pad(row["tokens"][predicts + 1], pad).astype(np.int32),
+        "loss_weights": np.pad(np.ones(len(predicts), np.float32), pad),
+    }

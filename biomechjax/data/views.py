@@ -1,0 +1,48 @@
+"""Augmented views of a recording that leave every label true."""
+
+import dataclasses
+
+import numpy as np
+
+from biomechjax.motion.recording import SHORTEST_S, Recording
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewConfig:
+    """How many views of each training trial are tokenized, and how far they depart from it.
+
+    Attributes:
+        count: views per trial; the first is the recording itself.
+        offset_deg: standard deviation of a constant added to each angle channel, as another calibration would.
+        scale: standard deviation of the relative change of each angle channel's excursion.
+        hidden: chance that a view hides a random share of its channels, as a lab that records fewer would.
+        skip_s: up to this much is cut from the start, which shifts the frames against the tokens.
+    """
+
+    count: int = 4
+    offset_deg: float = 2.0
+    scale: float = 0.05
+    hidden: float = 0.25
+    skip_s: float = 0.2
+
+
+def views(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> list[Recording]:
+    """The recording and `config.count - 1` views of it. Translation, heading and time are never scaled."""
+    return [recording, *(_view(recording, config, rng) for _ in range(config.count - 1))]
+
+
+def _view(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> Recording:
+    format = recording.format
+    angle = np.array([c.unit == "rad" and not (format.root and c.name == format.root.heading) for c in format.channels])
+    longest = min(config.skip_s, recording.duration_s - SHORTEST_S)  # what is left must be a recording
+    skip = int(rng.integers(0, int(longest * recording.rate_hz) + 1))
+    values = recording.values[skip:]
+    mean = values.mean(axis=0)
+    gain = 1 + angle * rng.normal(0, config.scale, format.size)
+    offset = angle * rng.normal(0, np.radians(config.offset_deg), format.size)
+    hide = (rng.random(format.size) < rng.random()) & (rng.random() < config.hidden)
+    observed = recording.observed & ~hide
+    if not observed.any():
+        observed = recording.observed
+    values = ((values - mean) * gain + mean + offset) * observed
+    return dataclasses.replace(recording, values=values.astype(np.float32), observed=observed)

@@ -1,0 +1,38 @@
+"""Training windows for the tokenizer, cut at random from normalised features, with exact resume through grain."""
+
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+
+Item = tuple[np.ndarray, np.ndarray]
+"""features [F,C] normalised, observed [C]"""
+
+
+def window_batches(items: Sequence[Item], window: int, batch_size: int, seed: int) -> grain.DatasetIterator:
+    """An endless iterator of batches {features [B,F,C], observed [B,C], valid [B,F]}, F the window.
+
+    A trial comes up in proportion to its length; a trial shorter than the window is padded, and `valid` says where.
+    """
+    index = [i for i, (features, _) in enumerate(items) for _ in range(-(-len(features) // window))]
+
+    def cut(i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        features, observed = items[i]
+        start = int(rng.integers(0, max(len(features) - window, 0) + 1))
+        part = features[start : start + window]
+        short = window - len(part)
+        return {
+            "features": np.pad(part, ((0, short), (0, 0))).astype(np.float32),
+            "observed": observed.astype(np.float32),
+            "valid": np.pad(np.ones(len(part), np.float32), (0, short)),
+        }
+
+    dataset = (
+        grain.MapDataset.source(index)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .random_map(cut)
+        .batch(batch_size, drop_remainder=True)
+    )
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)))

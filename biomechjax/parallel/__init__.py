@@ -1,0 +1,1 @@
+"""Sharding strategies as small tables."""

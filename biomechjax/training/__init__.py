@@ -1,0 +1,1 @@
+"""Step, state, loop and checkpoints, shared by the tokenizer and the decoder."""

@@ -1,0 +1,132 @@
+"""The folder of a training run: self-contained, and resumable to the bit.
+
+OUT/
+  config.json        everything that defines the run: experiment, data hash, git commit, format of the folder
+  steps/<n>/         orbax: state (parameters, optimizer, step, codebook) and data (iterator)
+  metrics.jsonl      one line per logged step
+  motion_tokenizer/  the tokenizer whose codes the model reads or, in a tokenizer run, the finished tokenizer
+  vocabulary/        decoder runs only
+"""
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+from biomechjax.errors import InputError
+from biomechjax.training.step import TrainState
+
+
+def run_config(kind: str, experiment: Any, data: Path, data_hash: str, cohort: str, simulated: bool) -> dict[str, Any]:
+    """What `config.json` holds. `kind` is "tokenizer" or "decoder"; `cohort` names the people."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    return {
+        "kind": kind,
+        "experiment": dataclasses.asdict(experiment),
+        "data": str(data.resolve()),
+        "data_hash": data_hash,
+        "cohort": cohort,
+        "simulated": simulated,
+        "git_commit": commit.stdout.strip() or "unknown",
+    }
+
+
+def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
+    """`config.json` of a checkpoint folder.
+
+    Raises:
+        InputError: the folder is no checkpoint, or one of another kind.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        found = config["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise InputError(
+            f"{folder}: not a checkpoint folder ({path.name}: {e}); give the --out of a training command"
+        ) from e
+    if kind and found != kind:
+        raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
+    return config
+
+
+def start_or_resume(folder: Path, config: dict[str, Any]) -> None:
+    """Writes `config.json`, or checks that the folder holds the same run.
+
+    Raises:
+        InputError: the folder holds a run with another experiment or data, naming the first field that differs.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(config, indent=1))
+        return
+    old = read_config(folder)
+    for field in ("kind", "data_hash", "experiment"):
+        difference = _first_difference(json.loads(json.dumps(config[field])), old.get(field), field)
+        if difference:
+            raise InputError(f"{folder}: holds another run: {difference}; choose another --out or remove it")
+
+
+def _first_difference(new: Any, old: Any, path: str) -> str:
+    if isinstance(new, dict) and isinstance(old, dict):
+        for key in new | old:
+            found = _first_difference(new.get(key), old.get(key), f"{path}.{key}")
+            if found:
+                return found
+        return ""
+    return "" if new == old else f"{path} is {old!r} there and {new!r} here"
+
+
+class Checkpoints:
+    """Saves and restores (state, data iterator) by step."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        self.manager = ocp.CheckpointManager((folder / "steps").resolve(), options=options)
+
+    def latest(self) -> int | None:
+        return self.manager.latest_step()
+
+    def save(self, step: int, state: TrainState, data: Any) -> None:
+        """Starts saving; `close` waits for it."""
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(data))
+        self.manager.save(step, args=args)
+
+    def restore(self, step: int, state: TrainState, data: Any) -> TrainState:
+        """The state of `step`, on the devices of the state given; the data iterator is moved in place."""
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), data=grain.checkpoint.CheckpointRestore(data)
+        )
+        return self.manager.restore(step, args=args)["state"]
+
+    def close(self) -> None:
+        self.manager.wait_until_finished()
+        self.manager.close()
+
+
+def restore_params(folder: Path) -> Any:
+    """Parameters of the newest step of a run, as host arrays.
+
+    Raises:
+        InputError: nothing has been saved there yet.
+    """
+    steps = Path(folder).resolve() / "steps"
+    manager = ocp.CheckpointManager(steps) if steps.is_dir() else None
+    step = manager.latest_step() if manager else None
+    if manager is None or step is None:
+        raise InputError(f"{folder}: no saved step yet; run the training command again to go on")
+    state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore()))["state"]
+    manager.close()
+    return jax.tree.map(jax.device_get, state["params"])

@@ -1,0 +1,68 @@
+"""What a training run is, in numbers; the files in configs/ return these."""
+
+import dataclasses
+
+from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.views import ViewConfig
+from biomechjax.tokenizer.config import TokenizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation and bookkeeping shared by the tokenizer and the decoder.
+
+    Attributes:
+        steps, batch_size: length of the run and rows per step over all devices.
+        learning_rate, warmup_steps, final_ratio: linear warm-up, then cosine to final_ratio of the peak.
+        beta2, weight_decay, clip_norm: AdamW and global-norm clipping.
+        seed: of everything random in the run.
+        log_every, save_every: in steps.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int = 100
+    final_ratio: float = 0.05
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerExperiment:
+    """A named tokenizer run.
+
+    Attributes:
+        model, train: shape and optimisation.
+        window: frames of a training window.
+        mirror: also train on the mirrored recordings (needs mirror signs in the format).
+        views: augmented views of each recording to train on.
+    """
+
+    train: TrainConfig
+    model: TokenizerConfig = TokenizerConfig()
+    window: int = 64
+    mirror: bool = True
+    views: ViewConfig = ViewConfig(count=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderExperiment:
+    """A named decoder run, trained from scratch.
+
+    Attributes:
+        train, mixture: optimisation, and how examples are drawn.
+        preset: a shape of language/config.py.
+        text_vocabulary: ids of the text tokenizer that is trained on the question corpus, at most.
+        row_length: T of a packed row.
+    """
+
+    train: TrainConfig
+    preset: str = "1m"
+    mixture: MixtureConfig = MixtureConfig()
+    text_vocabulary: int = 768
+    row_length: int = 288

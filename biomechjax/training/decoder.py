@@ -1,0 +1,125 @@
+"""Training the decoder on token records, and loading what was trained."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.packing import packed_batches
+from biomechjax.data.records import Records
+from biomechjax.errors import InputError
+from biomechjax.language.config import DecoderConfig, preset
+from biomechjax.language.decoder import Decoder, init_params
+from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
+from biomechjax.parallel.strategies import find_strategy
+from biomechjax.tasks.registry import corpus
+from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training.checkpoint import read_config, restore_params, run_config, start_or_resume
+from biomechjax.training.config import DecoderExperiment
+from biomechjax.training.loop import fit
+from biomechjax.training.step import Batch, Learner
+
+
+def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy: str = "dp") -> None:
+    """Trains a decoder on the train split of token records; resumes; `out` is then all that evaluation needs."""
+    records = Records(data)
+    manifest = records.manifest
+    config = run_config("decoder", experiment, data, records.hash, manifest["cohort"], manifest["simulated"])
+    find_strategy(strategy)  # before anything is written
+    start_or_resume(out, config)
+    if (out / "vocabulary").is_dir():
+        vocabulary = Vocabulary.load(out / "vocabulary")
+    else:
+        text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
+        vocabulary = Vocabulary(text, records.tokenizer.config.codebook_size)
+        vocabulary.save(out / "vocabulary")
+    if not (out / "motion_tokenizer").is_dir():
+        records.tokenizer.save(out / "motion_tokenizer")
+    train = experiment.train
+    batches = packed_batches(
+        records.read("train"),
+        Renderer(vocabulary),
+        experiment.mixture,
+        experiment.row_length,
+        train.batch_size,
+        train.seed,
+    )
+    shape = preset(experiment.preset, vocabulary.size)
+    params = init_params(shape, jax.random.key(train.seed))
+    params["embedding"] = embed_codes(params["embedding"], vocabulary, records.tokenizer, train.seed)
+    fit(decoder_learner(shape), params, {}, batches, train, out, strategy)
+
+
+def decoder_learner(config: DecoderConfig) -> Learner:
+    """The learner of the decoder: cross-entropy on answer tokens; no extra state."""
+    return Learner(
+        weights={"answer": 1.0},
+        counts=lambda batch: {"answer": jnp.sum(batch["loss_weights"])},
+        sums=lambda params, _, batch, keys: ({"answer": answer_loss(config, params, batch)}, None),
+        update=lambda extra, _, key, reduction: (extra, {}),
+    )
+
+
+def answer_loss(config: DecoderConfig, params: Any, batch: Batch) -> Array:
+    """Sum of -log p over the answer tokens of a packed batch; logits [B,P,V] at their positions only."""
+    model = Decoder(config)
+    hidden, _ = model.apply({"params": params}, batch["tokens"], batch["positions"], batch["segment_ids"])
+    chosen = jnp.take_along_axis(hidden, batch["loss_positions"][..., None], axis=1)
+    logits = model.apply({"params": params}, chosen, method="logits")
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
+    return jnp.sum(losses * batch["loss_weights"])
+
+
+def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionTokenizer, seed: int) -> Array:
+    """Motion rows of the embedding [V,D] from what the codes mean, through a seeded random projection.
+
+    A code is described by its vector and by the normalised features of the frames that it decodes to, so that codes of
+    like movements start as neighbours and a walking speed can be read off by a linear map. The rows keep the scale of
+    the others.
+    """
+    meaning = np.concatenate([standardised(tokenizer.codes), standardised(tokenizer.code_features())], axis=1)
+    width = embedding.shape[1]
+    projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
+    rows = (meaning @ projection * width**-0.5).astype(np.float32)
+    return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
+
+
+def standardised(x: np.ndarray) -> np.ndarray:
+    """[n,k] with mean 0 over n and unit variance over all."""
+    centred = x - x.mean(axis=0)
+    return centred / centred.std()
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedDecoder:
+    """A checkpoint opened for asking: everything between a recording and an answer."""
+
+    config: DecoderConfig
+    params: Any
+    vocabulary: Vocabulary
+    tokenizer: MotionTokenizer
+    experiment: dict[str, Any]
+    run: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "TrainedDecoder":
+        """Opens the --out of train.py at its newest step.
+
+        Raises:
+            InputError: the folder is no decoder checkpoint, or nothing has been saved there yet.
+        """
+        folder = Path(folder)
+        run = read_config(folder, "decoder")
+        try:
+            vocabulary = Vocabulary.load(folder / "vocabulary")
+        except ValueError as e:
+            raise InputError(f"{folder}: {e}") from e
+        tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
+        config = preset(run["experiment"]["preset"], vocabulary.size)
+        return cls(config, restore_params(folder), vocabulary, tokenizer, run["experiment"], run)

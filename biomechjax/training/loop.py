@@ -1,0 +1,104 @@
+"""The training loop, shared by the tokenizer and the decoder."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from biomechjax.parallel.strategies import Runner
+from biomechjax.training.checkpoint import Checkpoints
+from biomechjax.training.config import TrainConfig
+from biomechjax.training.step import Learner, TrainState, init_state, make_optimizer, make_step
+
+
+class Stopped(Exception):
+    """The run was asked to stop (SIGINT or SIGTERM) and has saved; the same command goes on from there."""
+
+
+def fit(
+    learner: Learner,
+    params: Any,
+    extra: Any,
+    batches: Iterator[dict[str, np.ndarray]],
+    config: TrainConfig,
+    folder: Path,
+    strategy: str,
+    report: Callable[[int, TrainState], dict[str, float]] | None = None,
+) -> TrainState:
+    """Trains to `config.steps`, resuming from the newest step in `folder`, and returns the final state.
+
+    Args:
+        batches: a grain iterator; its position is saved with the state.
+        strategy: a word of parallel/strategies.py; a run may be resumed under another.
+        report: called with (step, state) at each save, for held-out metrics that join the log.
+
+    Raises:
+        Stopped: after a signal; the state was saved.
+        FloatingPointError: the loss is not finite.
+    """
+    optimizer = make_optimizer(config)
+    runner = Runner(strategy, make_step(learner, optimizer, config.seed))
+    checkpoints = Checkpoints(folder)
+    state = init_state(params, extra, optimizer)
+    # Resume order: abstract state, saved step, data position; only then are arrays placed for the strategy.
+    first = checkpoints.latest() or 0
+    if first:
+        state = checkpoints.restore(first, state, batches)
+    state = runner.place_state(state)
+
+    console = Console(stderr=True)
+    console.print(f"{folder}: steps {first} to {config.steps} on {len(runner.devices)} device(s), {strategy}")
+    with _stop_signals() as stop, (folder / "metrics.jsonl").open("a") as log:
+        since, at = time.perf_counter(), first
+        for step in range(first + 1, config.steps + 1):
+            state, metrics = runner.step(state, runner.place_batch(next(batches)))
+            stopping = bool(stop)  # once: a signal that comes later in this step waits for the next
+            saving = step % config.save_every == 0 or step == config.steps or stopping
+            if step % config.log_every == 0 or saving:
+                row = runner.metrics(metrics)
+                if not all(np.isfinite(v) for v in row.values()):
+                    raise FloatingPointError(f"step {step}: {row}; the last whole checkpoint is kept in {folder}")
+                now = time.perf_counter()
+                pace, since, at = (now - since) / (step - at), now, step
+                row = {"step": step, **row, "seconds_per_step": pace}
+                _write(log, row, console, config.steps)
+            if saving:
+                whole = runner.whole_state(state)
+                checkpoints.save(step, whole, batches)
+                if report and not stopping:
+                    _write(log, {"step": step, **report(step, whole)}, console, config.steps)
+                    since, at = time.perf_counter(), step
+            if stopping:
+                checkpoints.close()
+                raise Stopped(f"stopped and saved at step {step} of {config.steps}; run the same command to go on")
+    checkpoints.close()
+    return jax.tree.map(jax.device_get, runner.whole_state(state))
+
+
+def _write(log: Any, row: dict[str, float], console: Console, steps: int) -> None:
+    log.write(json.dumps(row) + "\n")
+    log.flush()
+    left = (steps - row["step"]) * row.get("seconds_per_step", 0)
+    text = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
+    console.print(
+        f"step {row['step']}/{steps}  {text}" + (f"  {left / 60:.1f} min left" if left else ""), soft_wrap=True
+    )
+
+
+class _stop_signals:
+    """Collects SIGINT and SIGTERM while the block runs; truthy list once one came."""
+
+    def __enter__(self) -> list[int]:
+        seen: list[int] = []
+        self.old = {s: signal.signal(s, lambda n, _: seen.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
+        return seen
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.old.items():
+            signal.signal(number, handler)

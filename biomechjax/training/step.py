@@ -1,0 +1,99 @@
+"""The training step: a pure function (state, batch) -> (state, metrics), the same for every learner and strategy."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import Array
+
+from biomechjax.parallel.strategies import Step
+from biomechjax.reduction import Reduction
+from biomechjax.training.config import TrainConfig
+
+Batch = dict[str, Array]
+UNDECAYED = ("scale", "bias")  # by name: scanned layers stack even vectors into matrices
+
+
+@struct.dataclass
+class TrainState:
+    """step []; params that the optimizer moves; its state; extra state that it does not (the codebook)."""
+
+    step: Array
+    params: Any
+    opt_state: Any
+    extra: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """What differs between the tokenizer and the decoder.
+
+    Attributes:
+        weights: of each loss term in the objective.
+        counts: batch -> number of elements under each term; depends on the batch alone.
+        sums: (params, extra, batch, keys [B]) -> (sum of each term, whatever `update` needs).
+        update: (extra, that, key, reduction) -> (extra, metrics).
+    """
+
+    weights: dict[str, float]
+    counts: Callable[[Batch], dict[str, Array]]
+    sums: Callable[[Any, Any, Batch, Array], tuple[dict[str, Array], Any]]
+    update: Callable[[Any, Any, Array, Reduction], tuple[Any, dict[str, Array]]]
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """AdamW with clipping, linear warm-up and cosine decay. Norm scales and biases are not decayed."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0,
+        config.learning_rate,
+        min(config.warmup_steps, config.steps // 2),
+        config.steps,
+        config.learning_rate * config.final_ratio,
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(
+            schedule,
+            b2=config.beta2,
+            weight_decay=config.weight_decay,
+            mask=lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in UNDECAYED, params),
+        ),
+    )
+
+
+def init_state(params: Any, extra: Any, optimizer: optax.GradientTransformation) -> TrainState:
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra)
+
+
+def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> Step:
+    """The step of a learner.
+
+    The objective is sum_k weight_k * sum_k / count_k over the global batch. Counts are reduced over devices first and
+    are constants of the batch; each device differentiates its part of the sums over the global counts, and the
+    gradients add up. Nothing is averaged twice, whatever the devices hold.
+    """
+
+    def step(state: TrainState, batch: Batch, reduction: Reduction) -> tuple[TrainState, dict[str, Array]]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        rows = reduction.rows(len(next(iter(batch.values()))))
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+        counts = {k: jnp.maximum(v, 1) for k, v in reduction.sum(learner.counts(batch)).items()}
+
+        def objective(params: Any) -> tuple[Array, Any]:
+            sums, more = learner.sums(params, state.extra, batch, keys)
+            objective = jnp.sum(jnp.stack([w * sums[k] / counts[k] for k, w in learner.weights.items()]))
+            return objective, (sums, more)
+
+        grads, (sums, more) = jax.grad(objective, has_aux=True)(state.params)
+        grads, sums = reduction.sum((grads, sums))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        extra, metrics = learner.update(state.extra, more, key, reduction)
+        metrics |= {k: sums[k] / counts[k] for k in sums} | {"gradient_norm": optax.global_norm(grads)}
+        return TrainState(state.step + 1, params, opt_state, extra), metrics
+
+    return step

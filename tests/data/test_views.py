@@ -1,0 +1,80 @@
+"""Views of a recording: other calibrations and other labs, the same movement."""
+
+import numpy as np
+import pytest
+import tiny
+
+from biomechjax.data.views import ViewConfig, views
+
+ROOT = ["x", "z", "height", "heading"]
+ANGLES = ["hip_r", "hip_l", "knee_r", "knee_l"]
+
+
+def draw(config: ViewConfig, seed: int = 0, recording=None):
+    return views(recording or tiny.walk(1), config, np.random.default_rng(seed))
+
+
+def test_the_first_view_is_the_recording():
+    recording = tiny.walk(1)
+    assert draw(ViewConfig(count=1), recording=recording) == [recording]
+    found = draw(ViewConfig(count=4), recording=recording)
+    assert len(found) == 4
+    assert found[0] is recording
+
+
+def test_views_are_seeded():
+    one, same, other = (draw(ViewConfig(count=3), seed) for seed in (1, 1, 2))
+    assert all(a.values.tobytes() == b.values.tobytes() for a, b in zip(one, same, strict=True))
+    assert any(a.values.tobytes() != b.values.tobytes() for a, b in zip(one[1:], other[1:], strict=True))
+    assert one[1].values.tobytes() != one[2].values.tobytes()
+
+
+def test_translation_and_heading_never_change_and_angles_do():
+    recording = tiny.walk(1)
+    skips = set()
+    for view in draw(ViewConfig(count=40, hidden=0.5, scale=0.2, offset_deg=5), recording=recording)[1:]:
+        skip = len(recording.values) - len(view.values)
+        skips.add(skip)
+        for name in ROOT + ANGLES:
+            column = tiny.FORMAT.indices[name]
+            before, after = recording.values[skip:, column], view.values[:, column]
+            if not view.observed[column]:
+                assert not after.any()
+            elif name in ROOT:
+                np.testing.assert_allclose(after, before, atol=1e-5)
+            else:
+                gain, offset = np.polyfit(before, after, 1)
+                np.testing.assert_allclose(after, gain * before + offset, atol=1e-5)
+                assert gain != pytest.approx(1, abs=1e-4)
+                assert np.mean(after) != pytest.approx(np.mean(before), abs=1e-5)
+    assert skips == set(range(7))  # 0.2 s at 30 Hz
+
+
+def test_offset_scale_and_hidden_are_what_they_say():
+    recording = tiny.walk(1)
+    column = tiny.FORMAT.indices["hip_r"]
+    config = ViewConfig(count=400, offset_deg=3.0, scale=0.1, hidden=0.3, skip_s=0.0)
+    found = draw(config, recording=recording)[1:]
+    seen = [v.values[:, column] for v in found if v.observed[column]]
+    before = recording.values[:, column]
+    assert np.std([v.mean() - before.mean() for v in seen]) == pytest.approx(np.radians(3.0), rel=0.15)
+    assert np.std([v.std() / before.std() for v in seen]) == pytest.approx(0.1, rel=0.15)
+    share = 1 - np.array([v.observed.mean() for v in found])
+    assert np.mean(share > 0) == pytest.approx(
+        0.3 * 7 / 9, abs=0.06
+    )  # of 8 channels a uniform share: 1 in 9 hides none
+    assert not any(v.observed.sum() == 0 for v in found)
+
+
+def test_a_hidden_channel_stays_hidden():
+    recording = tiny.walk(1, hidden=["knee_l"])
+    for view in draw(ViewConfig(count=20, hidden=1.0), recording=recording):
+        assert not view.observed[tiny.FORMAT.indices["knee_l"]]
+        assert not view.values[:, ~view.observed].any()
+
+
+def test_the_shortest_recording_is_not_cut():
+    recording = tiny.walk(1, frames=8)  # a quarter of a second is the least
+    assert {len(v.values) for v in draw(ViewConfig(count=30), recording=recording)} == {8}
+    recording = tiny.walk(1, frames=10)
+    assert {len(v.values) for v in draw(ViewConfig(count=30), recording=recording)} == {8, 9, 10}

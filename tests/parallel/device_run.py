@@ -1,0 +1,88 @@
+"""Trains both learners a few steps on one and on eight simulated devices, and writes what came out.
+
+Devices are simulated only if asked for before JAX starts, so this is a process of its own, in this environment:
+
+    JAX_PLATFORMS=cpu XLA_FLAGS=--xla_force_host_platform_device_count=8
+
+    device_run.py OUT.npz      arrays NAME/STRATEGY/DEVICES/LEAF, e.g. tokenizer/pmap/8/.params['params']...
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import tiny
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.packing import packed_batches
+from biomechjax.data.windows import window_batches
+from biomechjax.errors import InputError
+from biomechjax.parallel.strategies import Runner
+from biomechjax.tokenizer.losses import channel_weights
+from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.quantizer import empty_codebook
+from biomechjax.tokenizer.tokenizer import prepare_features
+from biomechjax.training.config import TrainConfig
+from biomechjax.training.decoder import decoder_learner
+from biomechjax.training.step import init_state, make_optimizer, make_step
+from biomechjax.training.tokenizer import tokenizer_learner
+
+TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
+
+
+def tokenizer_run():
+    """Ragged walks with missing channels, shorter and longer than the window; dropout on, and frequent resets."""
+    config = dataclasses.replace(tiny.TOKENIZER, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7)
+    model = Autoencoder(config, tiny.FORMAT.size)
+    walks = [tiny.walk(i, 20 + 9 * i, hidden=["x", "knee_l"][: i % 3]) for i in range(10)]
+    statistics = tiny.tokenizer().statistics
+    items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in walks]
+    learner = tokenizer_learner(model, channel_weights(config, tiny.FORMAT))
+    return learner, tiny.tokenizer().params, empty_codebook(config), window_batches(items, 32, TRAIN.batch_size, 0)
+
+
+def decoder_run():
+    records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
+    batches = packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, TRAIN.batch_size, 0)
+    return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
+
+
+def train(learner, params, extra, batches: Iterator, strategy: str, devices: int) -> dict[str, np.ndarray]:
+    """Every leaf of the final state by its path, and the metrics of all steps."""
+    optimizer = make_optimizer(TRAIN)
+    runner = Runner(strategy, make_step(learner, optimizer, TRAIN.seed), jax.devices()[:devices])
+    state, log = runner.place_state(init_state(params, extra, optimizer)), []
+    for _ in range(TRAIN.steps):
+        state, metrics = runner.step(state, runner.place_batch(next(batches)))
+        log.append(runner.metrics(metrics))
+    leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
+    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    return out | {f"metrics/{name}": np.array([row[name] for row in log]) for name in log[0]}
+
+
+def refusal(strategy: str) -> str:
+    """What is said about a batch that does not divide by eight devices."""
+    runner = Runner(strategy, lambda state, batch, reduction: (state, {}))
+    try:
+        runner.place_batch({"tokens": np.zeros((12, 4), np.int32)})
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def main() -> None:
+    assert len(jax.devices()) == 8
+    out: dict[str, np.ndarray] = {}
+    for name, run in (("tokenizer", tokenizer_run), ("decoder", decoder_run)):
+        for strategy, devices in (("dp", 1), ("dp", 8), ("pmap", 8)):
+            found = train(*run(), strategy, devices)
+            out |= {f"{name}/{strategy}/{devices}/{path}": leaf for path, leaf in found.items()}
+    out |= {f"refusal/{strategy}": np.array(refusal(strategy)) for strategy in ("dp", "pmap")}
+    np.savez(sys.argv[1], **out)
+
+
+if __name__ == "__main__":
+    main()

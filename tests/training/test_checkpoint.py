@@ -1,0 +1,77 @@
+"""The folder of a run: what belongs to it, and what does not."""
+
+import dataclasses
+
+import pytest
+import tiny
+
+from biomechjax.errors import InputError
+from biomechjax.training.checkpoint import read_config, restore_params, run_config, start_or_resume
+from biomechjax.training.config import DecoderExperiment, TokenizerExperiment, TrainConfig
+from biomechjax.training.decoder import TrainedDecoder
+
+EXPERIMENT = TokenizerExperiment(TrainConfig(steps=5, batch_size=2, learning_rate=1e-3), model=tiny.TOKENIZER)
+
+
+def config(folder, experiment=EXPERIMENT, kind="tokenizer", data_hash="abc"):
+    return run_config(kind, experiment, folder / "cohort", data_hash, "six walkers", True)
+
+
+@pytest.fixture
+def started(tmp_path):
+    start_or_resume(tmp_path / "run", config(tmp_path))
+    return tmp_path
+
+
+def test_the_same_run_goes_on(started):
+    before = (started / "run" / "config.json").read_text()
+    start_or_resume(started / "run", config(started))
+    start_or_resume(started / "run", config(started) | {"data": "/moved", "git_commit": "another"})
+    assert (started / "run" / "config.json").read_text() == before
+    assert read_config(started / "run")["experiment"]["model"]["width"] == tiny.TOKENIZER.width
+
+
+@pytest.mark.parametrize(
+    ("experiment", "field"),
+    [
+        (dataclasses.replace(EXPERIMENT, window=32), "experiment.window is 64 there and 32 here"),
+        (
+            dataclasses.replace(EXPERIMENT, train=dataclasses.replace(EXPERIMENT.train, learning_rate=2e-3)),
+            "experiment.train.learning_rate is 0.001 there and 0.002 here",
+        ),
+        (
+            dataclasses.replace(EXPERIMENT, model=dataclasses.replace(tiny.TOKENIZER, codebook_size=8)),
+            "experiment.model.codebook_size is 16 there and 8 here",
+        ),
+    ],
+)
+def test_another_experiment_is_refused_with_its_field(started, experiment, field):
+    with pytest.raises(InputError, match=f"holds another run: {field}; choose another --out"):
+        start_or_resume(started / "run", config(started, experiment))
+
+
+def test_other_data_and_another_kind_are_refused(started):
+    with pytest.raises(InputError, match="data_hash is 'abc' there and 'abd' here"):
+        start_or_resume(started / "run", config(started, data_hash="abd"))
+    other = DecoderExperiment(EXPERIMENT.train)
+    with pytest.raises(InputError, match="kind is 'tokenizer' there and 'decoder' here"):
+        start_or_resume(started / "run", config(started, other, "decoder"))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("John")
+    for act in (lambda f: start_or_resume(f, config(tmp_path)), read_config, TrainedDecoder.load):
+        with pytest.raises(InputError, match="letters: not a checkpoint folder"):
+            act(tmp_path / "letters")
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+
+
+def test_the_kind_asked_for_is_checked(started):
+    with pytest.raises(InputError, match="a tokenizer checkpoint; expected a decoder checkpoint"):
+        read_config(started / "run", "decoder")
+
+
+def test_a_run_that_saved_nothing_is_refused(started):
+    with pytest.raises(InputError, match="no saved step yet; run the training command again"):
+        restore_params(started / "run")

@@ -1,0 +1,97 @@
+"""The step: sums over counts of the whole batch, and what the optimizer decays."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.packing import packed_batches
+from biomechjax.reduction import Reduction
+from biomechjax.training.config import TrainConfig
+from biomechjax.training.decoder import answer_loss, decoder_learner
+from biomechjax.training.step import Learner, init_state, make_optimizer, make_step
+
+TRAIN = TrainConfig(steps=10, batch_size=4, learning_rate=1e-2, warmup_steps=0)
+
+
+def slope(params, extra, batch, keys):
+    """Two terms over different numbers of elements: (w x - y)^2 and |w|."""
+    error = batch["there"] * (params["w"] * batch["x"] - batch["y"]) ** 2
+    return {"fit": jnp.sum(error), "size": jnp.sum(jnp.abs(params["w"]) * jnp.ones(len(keys)))}, None
+
+
+LEARNER = Learner(
+    {"fit": 1.0, "size": 0.1},
+    lambda batch: {"fit": jnp.sum(batch["there"]), "size": jnp.sum(jnp.ones(len(batch["x"])))},
+    slope,
+    lambda extra, _, key, reduction: (extra, {"draw": jax.random.uniform(key)}),
+)
+
+
+def batch() -> dict[str, np.ndarray]:
+    """Rows with 1, 3, 0 and 2 elements: a mean of row means would be another number."""
+    rng = np.random.default_rng(0)
+    there = (np.arange(3) < np.array([[1], [3], [0], [2]])).astype(np.float32)
+    return {"x": rng.normal(size=(4, 3)), "y": rng.normal(size=(4, 3)), "there": there}
+
+
+def test_objective_and_gradient_by_hand():
+    plain = optax.sgd(1.0)
+    state = init_state({"w": jnp.array(0.7)}, {}, plain)
+    after, metrics = jax.jit(lambda s, b: make_step(LEARNER, plain, 0)(s, b, Reduction()))(state, batch())
+    b = batch()
+    seen = b["there"] > 0
+    error = 0.7 * b["x"][seen] - b["y"][seen]
+    assert float(metrics["fit"]) == pytest.approx(np.mean(error**2), rel=1e-5)
+    assert float(metrics["size"]) == pytest.approx(0.7)
+    gradient = np.mean(2 * error * b["x"][seen]) + 0.1
+    assert float(after.params["w"]) == pytest.approx(0.7 - gradient, rel=1e-5)
+    assert float(metrics["gradient_norm"]) == pytest.approx(abs(gradient), rel=1e-5)
+    assert int(after.step) == 1
+
+
+def test_every_step_draws_anew_and_by_seed():
+    def draws(seed):
+        optimizer = make_optimizer(TRAIN)
+        step = jax.jit(lambda s, b: make_step(LEARNER, optimizer, seed)(s, b, Reduction()))
+        state, out = init_state({"w": jnp.array(0.7)}, {}, optimizer), []
+        for _ in range(3):
+            state, metrics = step(state, batch())
+            out.append(float(metrics["draw"]))
+        return out
+
+    assert draws(1) == draws(1)
+    assert len(set(draws(1) + draws(2))) == 6
+
+
+def test_decay_spares_norms_and_biases_and_clipping_holds():
+    """With a gradient of zero, only decay moves a parameter."""
+    params = {"layer": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, "norm": {"scale": jnp.ones((4, 3))}}
+    optimizer = make_optimizer(dataclasses.replace(TRAIN, weight_decay=0.5))
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    assert float(updates["layer"]["kernel"].max()) == pytest.approx(-0.5 * 1e-2, rel=1e-5)
+    assert float(jnp.abs(updates["layer"]["bias"]).max()) == 0
+    assert float(jnp.abs(updates["norm"]["scale"]).max()) == 0
+
+
+def test_answer_loss_is_the_mean_over_answer_tokens_of_all_rows():
+    config, params = tiny.decoder_config(), tiny.decoder_params()
+    records = [tiny.record(i, codes=8 + 15 * i) for i in range(6)]
+    packed = next(packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, 3, 0))
+    rows = [{k: v[i : i + 1] for k, v in packed.items()} for i in range(3)]
+    sizes = [int(r["loss_weights"].sum()) for r in rows]
+    assert len(set(sizes)) > 1
+    loss = jax.jit(lambda b: answer_loss(config, params, b))
+    total = sum(float(loss(r)) for r in rows)
+    assert float(loss(packed)) == pytest.approx(total, rel=1e-5)
+
+    optimizer = make_optimizer(TRAIN)
+    step = jax.jit(lambda s, b: make_step(decoder_learner(config), optimizer, 0)(s, b, Reduction()))
+    _, metrics = step(init_state(params, {}, optimizer), packed)
+    assert float(metrics["answer"]) == pytest.approx(total / sum(sizes), rel=1e-5)
