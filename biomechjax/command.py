@@ -1,0 +1,70 @@
+"""What all commands share: flags from a dataclass, a config file with overrides, and errors a person can read."""
+
+import dataclasses
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+
+from biomechjax.errors import InputError
+from biomechjax.training.loop import Stopped
+
+STOPPED = 75  # EX_TEMPFAIL: run the same command again to go on
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "biomechjax" / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    try:
+        main()
+    except InputError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as e:
+        print(e, file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def parse(arguments: type[Any], description: str) -> Any:
+    """Flags from a dataclass.
+
+    A class with a field `experiment` takes `--config FILE.py` first: a Python file of your own or from configs/, whose
+    `config()` returns the experiment that the other flags then override.
+
+    Raises:
+        InputError: the config file is missing or has no `config()`.
+    """
+    argv = sys.argv[1:]
+    fields = {f.name: f for f in dataclasses.fields(arguments)}
+    if "experiment" not in fields:
+        return tyro.cli(arguments, description=description, args=argv)
+    description += "\n\n--config configs/NAME.py is required; the other flags override what it says."
+    if "--config" not in argv[:-1]:
+        if {"-h", "--help"} & set(argv):
+            return tyro.cli(arguments, description=description, args=argv)
+        raise InputError("--config FILE.py is missing; see configs/ for the experiments there are")
+    at = argv.index("--config")
+    values = {n: tyro.MISSING if f.default is dataclasses.MISSING else f.default for n, f in fields.items()}
+    default = arguments(**(values | {"experiment": load_config(Path(argv[at + 1]))}))
+    return tyro.cli(arguments, description=description, args=argv[:at] + argv[at + 2 :], default=default)
+
+
+def load_config(path: Path) -> Any:
+    """The experiment that a config file describes.
+
+    Raises:
+        InputError: the file is missing or has no `config()`.
+    """
+    if not path.is_file():
+        names = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
+        raise InputError(f"--config {path}: no such file; configs here: {names or 'none'}")
+    config = runpy.run_path(str(path)).get("config")
+    if not callable(config):
+        raise InputError(f"--config {path}: expected a function config() that returns the experiment")
+    return config()

@@ -1,0 +1,1 @@
+"""Answers, metrics, baselines and the table."""

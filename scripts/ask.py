@@ -1,0 +1,53 @@
+"""Ask a decoder checkpoint about one recorded movement (.mot or .sto of OpenSim)."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.command import parse, run
+from biomechjax.errors import InputError
+from biomechjax.evaluation.answers import ask
+from biomechjax.motion.readers import read_recording
+from biomechjax.motion.travel import straight_line_speed
+from biomechjax.training.decoder import TrainedDecoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    questions: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='"QUESTION" ...')]
+    """About the movement; at least one."""
+    ckpt: Path
+    """Decoder checkpoint, from train.py."""
+    motion: Path
+    """The recording."""
+
+
+def main() -> None:
+    args = parse(Arguments, __doc__)
+    if not args.questions or not all(q.strip() for q in args.questions):
+        raise InputError('no question to ask; end the command with one in quotation marks: "How fast do they walk?"')
+    recording = read_recording(args.motion)
+    model = TrainedDecoder.load(args.ckpt)
+    codes = model.tokenizer.encode([recording])[0]
+    for note in recording.notes:
+        print(f"note: {note}")
+    channels = f"{recording.observed.sum()} of {recording.format.size} channels"
+    length = f"{recording.duration_s:.2f} s at {recording.rate_hz:.4g} Hz"
+    print(f"{recording.source}: format {recording.format.name}, {length}, {channels}, {len(codes)} tokens")
+    speed = straight_line_speed(recording)
+    if speed is not None:
+        print(f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame")
+    longest = model.experiment["mixture"]["longest"]
+    if len(codes) > longest:
+        seconds = longest * model.tokenizer.config.frames_per_token / model.tokenizer.config.rate_hz
+        print(f"note: the model reads at most {longest} tokens; it is asked about the first {seconds:.1f} s")
+    answers = ask(model, [codes] * len(args.questions), args.questions, batch_size=len(args.questions))
+    for question, answer in zip(args.questions, answers, strict=True):
+        print(f"\nQ: {question}\nA: {answer}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""Turn a cohort folder into token records with a trained tokenizer."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.cohort.folder import Cohort
+from biomechjax.command import parse, run
+from biomechjax.data.records import write_records
+from biomechjax.data.views import ViewConfig
+from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training.checkpoint import read_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    ckpt: Path
+    """Tokenizer checkpoint, from train_tokenizer.py."""
+    data: Path
+    """Cohort folder, from prepare_data.py."""
+    out: Path
+    """Folder of token records to write."""
+    views: ViewConfig = ViewConfig()
+    seed: int = 0
+    """Of the views."""
+
+
+def main() -> None:
+    args = parse(Arguments, __doc__)
+    read_config(args.ckpt, "tokenizer")
+    tokenizer = MotionTokenizer.load(args.ckpt / "motion_tokenizer")
+    manifest = write_records(tokenizer, Cohort.load(args.data), args.out, args.views, args.seed)
+    Console().print({split: entry["records"] for split, entry in manifest["splits"].items()}, f"records in {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,32 @@
+"""Train the decoder on token records. Run the same command again to go on after a stop."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.command import parse, run
+from biomechjax.training.config import DecoderExperiment
+from biomechjax.training.decoder import train_decoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    data: Path
+    """Token records, from tokenize_data.py."""
+    out: Path
+    """Checkpoint folder to write or to go on with."""
+    experiment: Annotated[DecoderExperiment, tyro.conf.arg(name="")]
+    strategy: str = "dp"
+    """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+
+
+def main() -> None:
+    args = parse(Arguments, __doc__)
+    train_decoder(args.experiment, args.data, args.out, args.strategy)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Train the motion tokenizer on a cohort folder. Run the same command again to go on after a stop."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.command import parse, run
+from biomechjax.training.config import TokenizerExperiment
+from biomechjax.training.tokenizer import train_tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    data: Path
+    """Cohort folder, from prepare_data.py."""
+    out: Path
+    """Checkpoint folder to write or to go on with."""
+    experiment: Annotated[TokenizerExperiment, tyro.conf.arg(name="")]
+    strategy: str = "dp"
+    """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+
+
+def main() -> None:
+    args = parse(Arguments, __doc__)
+    metrics = train_tokenizer(args.experiment, args.data, args.out, args.strategy)
+    Console().print("held out:", metrics)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,165 @@
+"""The evaluation from checkpoint to files, on an untrained decoder and on one whose answers are known."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+import tiny
+from rich.console import Console
+
+from biomechjax.errors import InputError
+from biomechjax.evaluation import answers as answering
+from biomechjax.evaluation.baselines import baseline_answers
+from biomechjax.evaluation.evaluate import DECODER, MODELS, evaluate, print_tables, write_results
+from biomechjax.evaluation.metrics import score
+from biomechjax.tasks.registry import BY_NAME, TASKS
+from biomechjax.training.decoder import TrainedDecoder
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedDecoder:
+    experiment = {"mixture": {"longest": 240}}
+    return TrainedDecoder(
+        tiny.decoder_config(), tiny.decoder_params(), tiny.vocabulary(), tiny.tokenizer(), experiment, {"seed": 0}
+    )
+
+
+@pytest.fixture(scope="module")
+def untrained(model, records):
+    return evaluate(model, records)
+
+
+def expected_questions(records, split="test"):
+    return [(t.name, r.trial) for r in records.read(split) for t in TASKS if t.asked_of(r.labels)]
+
+
+def test_every_task_is_asked_once_of_every_trial_with_its_label(untrained, records):
+    metrics, answered = untrained
+    assert [(a.task, a.trial) for a in answered] == expected_questions(records)
+    counts = {name: rows[DECODER]["n"] for name, rows in metrics["tasks"].items()}
+    # Two people with three trials each; one of them has no Berg score, and standing is not gait.
+    assert counts == {
+        "activity": 6,
+        "impairment": 4,
+        "diagnosis": 4,
+        "walking speed": 2,
+        "Timed Up and Go time": 2,
+        "Berg Balance score": 2,
+    }
+    assert (metrics["participants"], metrics["split"], metrics["simulated"]) == (2, "test", True)
+
+
+def test_questions_are_held_out_wordings_and_truths_the_labels(untrained, records):
+    labels = {r.trial: r.labels for r in records.read("test")}
+    for a in untrained[1]:
+        task = BY_NAME[a.task]
+        assert a.question in task.held_out_questions
+        assert a.truth == labels[a.trial][task.label]
+        assert a.parsed == task.answer.parse(a.answer)
+
+
+def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, records):
+    metrics, answered = untrained
+    train, test = records.read("train"), records.read("test")
+    for name, rows in metrics["tasks"].items():
+        task = BY_NAME[name]
+        mine = [a for a in answered if a.task == name]
+        asked = [r for r in test if task.asked_of(r.labels)]
+        assert [a.trial for a in mine] == [r.trial for r in asked]
+        assert tuple(rows) == MODELS
+        given = {DECODER: [a.parsed for a in mine]} | baseline_answers(task, train, asked)
+        constant = next(iter(baseline_answers(task, train, asked).values()))[0]
+        for model, answers in given.items():
+            expected = score(task, [a.truth for a in mine], answers, constant if isinstance(constant, float) else 0.0)
+            assert rows[model] == pytest.approx(expected, nan_ok=True), (name, model)
+
+
+def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records):
+    """A decoder that knows everything, and one that says nothing, which is as good as the mean of training."""
+
+    def oracle(model, codes, questions, batch_size=32):
+        labels = [r.labels for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
+        tasks = [t for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
+        return [t.answer_text(row) for t, row in zip(tasks, labels, strict=True)]
+
+    monkeypatch.setattr(answering, "ask", oracle)
+    for rows in evaluate(model, records)[0]["tasks"].values():
+        assert rows[DECODER]["unparsable"] == 0
+        assert rows[DECODER].get("accuracy", 1) == 1
+        assert rows[DECODER].get("mae", 0) == pytest.approx(0, abs=0.051)
+
+    monkeypatch.setattr(answering, "ask", lambda model, codes, questions: ["well"] * len(questions))
+    silent = evaluate(model, records)[0]["tasks"]
+    assert all(rows[DECODER]["unparsable"] == 1 for rows in silent.values())
+    assert silent["diagnosis"][DECODER]["accuracy"] == 0
+    for name in ("walking speed", "Berg Balance score"):
+        assert silent[name][DECODER]["mae"] == pytest.approx(silent[name]["majority/mean"]["mae"])
+
+
+def test_prompts_hold_the_movement_cut_at_longest(monkeypatch, model):
+    seen = []
+    monkeypatch.setattr(answering, "generate", lambda config, params, prompts, *_, **__: seen.extend(prompts) or [[]])
+    short = dataclasses.replace(model, experiment={"mixture": {"longest": 5}})
+    assert answering.ask(short, [np.arange(9)], ["How fast?"]) == [""]
+    text = tiny.vocabulary().decode(seen[0])
+    assert text.startswith("<bos><motion 5 tokens>")
+    assert "How fast?" in text
+
+
+def test_answers_follow_the_movement(model, records):
+    """The same question about another movement: the decoder reads the codes it is given."""
+    questions = ["What is the cadence?"] * 8
+    codes = [np.resize(np.arange(i, 16), 20) for i in range(8)]
+    found = answering.ask(model, codes, questions)
+    assert len(set(found)) > 1
+    assert found == answering.ask(model, codes, questions, batch_size=3)
+
+
+def test_records_of_another_tokenizer_are_refused(model, records):
+    codes = model.tokenizer.codes.copy()
+    codes[3, 1] += 1e-3
+    other = dataclasses.replace(model, tokenizer=dataclasses.replace(model.tokenizer, codes=codes))
+    with pytest.raises(InputError, match="written by another tokenizer"):
+        evaluate(other, records)
+
+
+def test_a_label_that_no_answer_can_match_is_refused(model, records):
+    wrong = dataclasses.replace(records.read("test")[0], labels={"activity": "timed up and go", "diagnosis": "gout"})
+    with pytest.raises(InputError, match="task diagnosis, column diagnosis: label 'gout'"):
+        answering.answer_records(model, [wrong])
+
+
+def test_an_empty_split_is_refused(monkeypatch, model, records):
+    monkeypatch.setattr(records, "read", lambda split: [])
+    with pytest.raises(InputError, match="split 'validation' is empty"):
+        evaluate(model, records, "validation")
+
+
+def test_results_are_valid_json(untrained, tmp_path):
+    """Numbers that are none become null, and a NaN in a text stays."""
+    metrics, answered = untrained
+    metrics = metrics | {"data": "NaN clinic"}
+    run = {"data": "/data/NaN", "experiment": {"train": {"steps": 3}}}
+    write_results(metrics, answered, run, tmp_path / "eval")
+
+    def no_constant(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    text = (tmp_path / "eval" / "metrics.json").read_text()
+    found = json.loads(text, parse_constant=no_constant)
+    assert found["data"] == "NaN clinic"
+    assert found["model"] == run
+    assert found["tasks"]["walking speed"]["majority/mean"]["pearson_r"] is None
+    assert found["tasks"]["diagnosis"] == metrics["tasks"]["diagnosis"]
+    lines = (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=no_constant) for line in lines] == [dataclasses.asdict(a) for a in answered]
+
+
+def test_table_shows_every_task_and_that_people_are_simulated(untrained):
+    console = Console(width=250, record=True, file=io.StringIO())
+    print_tables(untrained[0], console)
+    text = console.export_text()
+    assert "SIMULATED" in text
+    assert all(name in text for name in untrained[0]["tasks"])
