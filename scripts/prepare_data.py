@@ -26,7 +26,7 @@ class Arguments:
     """Comma-separated participants to test on (ui-prmd: s06,s07), instead of the last fifth."""
     sensor: Literal["vicon", "kinect"] = "vicon"
     """Of ui-prmd."""
-    participants: int = 200
+    participants: int = 480
     """Of the simulated clinic."""
     seed: int = 0
     """Of the simulated clinic."""

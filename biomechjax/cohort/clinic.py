@@ -25,7 +25,7 @@ from biomechjax.motion.recording import Recording
 
 def simulate(
     out: Path | str,
-    participants: int = 200,
+    participants: int = 480,
     seed: int = 0,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,

@@ -21,8 +21,8 @@ class MixtureConfig:
         code_noise: chance that a code is replaced by a random one.
     """
 
-    turns: int = 5
-    crop: float = 0.5
+    turns: int = 11
+    crop: float = 0.25
     shortest: int = 9
     longest: int = 240
     code_noise: float = 0.0

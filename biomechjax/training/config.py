@@ -65,4 +65,4 @@ class DecoderExperiment:
     preset: str = "1m"
     mixture: MixtureConfig = MixtureConfig()
     text_vocabulary: int = 768
-    row_length: int = 288
+    row_length: int = 384
