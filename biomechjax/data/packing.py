@@ -27,10 +27,13 @@ def packed_batches(
     loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = T // 3.
 
     Raises:
-        InputError: no record is asked any question, or (while iterating) an example does not fit a row.
+        InputError: no record is asked any question, a label fits no answer, or (while iterating) an example does not
+            fit a row.
     """
+    # Every answer is spelled out once here, so that a label which fits no answer is refused before training starts.
+    answers = [[t.answer_text(r.labels) for t in TASKS if t.asked_of(r.labels)] for r in records]
     # A walk is asked eleven things and quiet standing one: it comes up more often, if not eleven times.
-    asked = [r for r in records for _ in range(-(-sum(t.asked_of(r.labels) for t in TASKS) // TASKS_PER_DRAW))]
+    asked = [r for r, a in zip(records, answers, strict=True) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
     if not asked:
         raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
 

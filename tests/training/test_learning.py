@@ -25,6 +25,7 @@ TOKENIZER = TokenizerExperiment(
     TRAIN,
     dataclasses.replace(tiny.TOKENIZER, width=32, codebook_size=32, ema_decay=0.9, channel_dropout=0.1),
     window=32,
+    views=ViewConfig(count=1),
 )
 
 
