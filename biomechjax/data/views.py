@@ -33,7 +33,7 @@ def views(recording: Recording, config: ViewConfig, rng: np.random.Generator) ->
 
 def _view(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> Recording:
     format = recording.format
-    angle = np.array([c.unit == "rad" and not (format.root and c.name == format.root.heading) for c in format.channels])
+    angle = format.angles
     longest = min(config.skip_s, recording.duration_s - SHORTEST_S)  # what is left must be a recording
     skip = int(rng.integers(0, int(longest * recording.rate_hz) + 1))
     values = recording.values[skip:]

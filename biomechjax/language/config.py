@@ -90,7 +90,7 @@ class DecoderConfig:
 
 # The small ones are for a CPU, where the scan is best unrolled; their names are the sizes without the
 # embedding. The Gemma shapes are those of google/gemma-3-270m and google/gemma-3-1b-pt.
-_PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "1m": dict(
         width=128, num_layers=4, num_heads=4, num_kv_heads=1, head_dim=32, mlp_width=512,
         sliding_window=256, global_every=2, unroll=4,
@@ -122,9 +122,9 @@ def preset(name: str, vocab_size: int, **overrides: Any) -> DecoderConfig:
     Raises:
         ValueError: no preset has this name.
     """
-    if name not in _PRESETS:
-        raise ValueError(f"no decoder preset is called {name!r}; choose one of {', '.join(_PRESETS)}")
-    return DecoderConfig(**{"vocab_size": vocab_size, **_PRESETS[name], **overrides})
+    if name not in PRESETS:
+        raise ValueError(f"no decoder preset is called {name!r}; choose one of {', '.join(PRESETS)}")
+    return DecoderConfig(**{"vocab_size": vocab_size, **PRESETS[name], **overrides})
 
 
 def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:

@@ -12,6 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from biomechjax.errors import InputError
 
 SHIPPED = Path(__file__).parent / "formats"
@@ -76,6 +78,12 @@ class MotionFormat:
     def indices(self) -> dict[str, int]:
         """Column of each channel by name."""
         return {name: i for i, name in enumerate(self.names)}
+
+    @functools.cached_property
+    def angles(self) -> np.ndarray:
+        """bool [C], the channels that are joint or segment angles: radians, without the heading."""
+        heading = self.root.heading if self.root else None
+        return np.array([c.unit == "rad" and c.name != heading for c in self.channels])
 
     @property
     def size(self) -> int:

@@ -18,10 +18,8 @@ def reconstruction(tokenizer: MotionTokenizer, recordings: Sequence[Recording]) 
         code_use: share of the codebook used; perplexity: exp of the entropy of code use, both over all recordings.
     """
     codes = tokenizer.encode(recordings)
-    angle = np.array([c.unit == "rad" for c in tokenizer.format.channels])
+    angle = tokenizer.format.angles  # the heading drifts like the position, so it is not an angle error
     root = tokenizer.format.root
-    if root:
-        angle[tokenizer.format.indices[root.heading]] = False  # drifts like the position, so not an angle error
     error, count, drift, travel = 0.0, 0, 0.0, 0.0
     for recording, code in zip(recordings, codes, strict=True):
         truth = recording.resampled(tokenizer.config.rate_hz)

@@ -14,7 +14,7 @@ from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
-from biomechjax.language.config import DecoderConfig, preset
+from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.strategies import find_strategy
@@ -28,6 +28,8 @@ from biomechjax.training.step import Batch, Learner
 
 def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy: str = "dp") -> None:
     """Trains a decoder on the train split of token records; resumes; `out` is then all that evaluation needs."""
+    if experiment.preset not in PRESETS:
+        raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
     records = Records(data)
     manifest = records.manifest
     config = run_config("decoder", experiment, data, records.hash, manifest["cohort"], manifest["simulated"])

@@ -93,7 +93,7 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         extra, metrics = learner.update(state.extra, more, key, reduction)
-        metrics |= {k: sums[k] / counts[k] for k in sums} | {"gradient_norm": optax.global_norm(grads)}
+        metrics |= {k: sums[k] / counts[k] for k in sums} | {"gradient_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, opt_state, extra), metrics
 
     return step

@@ -103,7 +103,8 @@ def feature_statistics(recordings: Sequence[Recording], rate_hz: float) -> Stati
         square += (features**2).sum(axis=0)
     mean = total / np.maximum(count, 1)
     std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
-    posture = [i for i, c in enumerate(recordings[0].format.channels) if c.unit == "rad" and count[i] > 0]
-    std[posture] = np.maximum(std[posture], np.median(std[posture]))
+    posture = recordings[0].format.angles & (count > 0)
+    if posture.any():
+        std[posture] = np.maximum(std[posture], np.median(std[posture]))
     std = np.where(count > 0, np.maximum(std, STD_FLOOR), 1.0)
     return Statistics(mean.astype(np.float32), std.astype(np.float32))
