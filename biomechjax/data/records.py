@@ -53,6 +53,9 @@ def write_records(
     tokenizer: MotionTokenizer, cohort: Cohort, out: Path, config: ViewConfig, seed: int = 0
 ) -> dict[str, Any]:
     """Tokenizes a cohort into a new folder and returns its manifest."""
+    sided = [t for t in cohort.trials if {"left", "right"} & set(t.labels.values())]
+    if config.mirrored and sided:
+        raise InputError(f"{sided[0].path}: its labels name a side, so mirrored views of it would be mislabelled")
     with new_folder(out) as work:
         files = {}
         for split in SPLITS:

@@ -16,6 +16,7 @@ class ViewConfig:
         offset_deg: standard deviation of a constant added to each angle channel, as another calibration would.
         scale: standard deviation of the relative change of each angle channel's excursion.
         hidden: chance that a view hides a random share of its channels, as a lab that records fewer would.
+        mirrored: chance that a view shows left and right swapped; only for cohorts whose labels name no side.
         skip_s: up to this much is cut from the start, which shifts the frames against the tokens.
     """
 
@@ -24,6 +25,7 @@ class ViewConfig:
     scale: float = 0.05
     hidden: float = 0.25
     skip_s: float = 0.2
+    mirrored: float = 0.0
 
 
 def views(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> list[Recording]:
@@ -32,6 +34,8 @@ def views(recording: Recording, config: ViewConfig, rng: np.random.Generator) ->
 
 
 def _view(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> Recording:
+    if config.mirrored and rng.random() < config.mirrored:
+        recording = recording.mirrored()
     format = recording.format
     angle = format.angles
     longest = min(config.skip_s, recording.duration_s - SHORTEST_S)  # what is left must be a recording

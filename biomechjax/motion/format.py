@@ -167,22 +167,34 @@ def _root(table: Any, names: list[str], source: str) -> Root:
 
 
 def _expand_joints(joints: Any, source: str) -> list[list[Any]]:
-    """`[joints] names, axes, unit` is short for one channel per joint and axis; Left/Right name the side partner."""
+    """`[joints] names, axes, unit` is short for one channel per joint and axis; Left/Right name the side partner.
+
+    `mirror_signs`, if there, gives each midline and each Left joint one sign per axis.
+    """
     if joints is None:
         return []
-    if not isinstance(joints, dict) or set(joints) != {"names", "axes", "unit"}:
-        raise InputError(f"{source}: joints is {joints!r}; expected names, axes and unit")
+    if not isinstance(joints, dict) or set(joints) - {"mirror_signs"} != {"names", "axes", "unit"}:
+        raise InputError(f"{source}: joints is {joints!r}; expected names, axes and unit, and perhaps mirror_signs")
     lists = joints["names"], joints["axes"]
     if not all(isinstance(x, list) and all(isinstance(name, str) for name in x) for x in lists):
         raise InputError(f"{source}: joints is {joints!r}; expected lists of text for names and axes")
-    names, swap = joints["names"], {"Left": "Right", "Right": "Left"}
+    names, axes, swap = joints["names"], joints["axes"], {"Left": "Right", "Right": "Left"}
+    signs = joints.get("mirror_signs")
+    signed = {name for name in names if not name.startswith("Right")}
+    if signs is not None and (
+        not isinstance(signs, dict)
+        or set(signs) != signed
+        or not all(isinstance(s, list) and len(s) == len(axes) for s in signs.values())
+    ):
+        raise InputError(f"{source}: mirror_signs: expected a list of {len(axes)} signs for each of {sorted(signed)}")
     rows = []
     for name in names:
         side = next((s for s in swap if name.startswith(s)), "")
         partner = swap[side] + name.removeprefix(side) if side else name
         if partner not in names:
             raise InputError(f"{source}: joint {name} has no partner {partner}")
-        rows += [[f"{name}.{axis}", joints["unit"], f"{partner}.{axis}"] for axis in joints["axes"]]
+        of = (signs or {}).get(partner if side == "Right" else name, [0] * len(axes))
+        rows += [[f"{name}.{a}", joints["unit"], f"{partner}.{a}", s] for a, s in zip(axes, of, strict=True)]
     return rows
 
 

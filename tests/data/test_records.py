@@ -128,3 +128,11 @@ def test_records_are_array_records(records):
     source = grain.sources.ArrayRecordDataSource([str(records.path / "test.arrayrecord")])
     assert len(source) == 6
     assert json.loads(source[1])["labels"]["activity"] == "timed up and go"
+
+
+def test_mirrored_views_are_refused_where_a_label_names_a_side(cohort, tmp_path):
+    trial = dataclasses.replace(cohort.trials[0], labels=cohort.trials[0].labels | {"affected_side": "left"})
+    sided = dataclasses.replace(cohort, trials=(trial,))
+    with pytest.raises(InputError, match="names a side"):
+        write_records(tiny.tokenizer(), sided, tmp_path / "records", ViewConfig(mirrored=0.5))
+    assert not (tmp_path / "records").exists()

@@ -5,6 +5,8 @@ import pytest
 import tiny
 
 from biomechjax.data.views import ViewConfig, views
+from biomechjax.motion.format import load_format
+from biomechjax.motion.recording import Recording
 
 ROOT = ["x", "z", "height", "heading"]
 ANGLES = ["hip_r", "hip_l", "knee_r", "knee_l"]
@@ -78,3 +80,12 @@ def test_the_shortest_recording_is_not_cut():
     assert {len(v.values) for v in draw(ViewConfig(count=30), recording=recording)} == {8}
     recording = tiny.walk(1, frames=10)
     assert {len(v.values) for v in draw(ViewConfig(count=30), recording=recording)} == {8, 9, 10}
+
+
+def test_a_mirrored_view_is_the_mirrored_recording():
+    values = np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
+    recording = Recording(load_format("canonical"), 30.0, values, np.ones(40, bool))
+    config = ViewConfig(count=2, offset_deg=0.0, scale=0.0, hidden=0.0, skip_s=0.0, mirrored=1.0)
+    first, second = views(recording, config, np.random.default_rng(0))
+    np.testing.assert_array_equal(first.values, values)
+    np.testing.assert_allclose(second.values, recording.mirrored().values, atol=1e-6)

@@ -114,3 +114,17 @@ def test_unknown_or_unreadable_format_is_refused(tmp_path):
     broken.write_text("name = ")
     with pytest.raises(InputError, match="lab.toml: not readable as TOML"):
         load_format(str(broken))
+
+
+def test_mirror_signs_of_joints_reach_both_sides():
+    format = load_format("ui_prmd_vicon")
+    sign = {c.name: c.mirror_sign for c in format.channels}
+    assert all(s in (-1, 1) for s in sign.values())
+    assert all(sign[c.name] == sign[c.partner] for c in format.channels)
+    assert (sign["Head.X"], sign["Head.Y"], sign["RightClavicle.X"], sign["RightTibia.X"]) == (1, -1, -1, 1)
+
+
+def test_mirror_signs_for_unknown_joints_are_refused():
+    joints = {"names": ["LeftHip", "RightHip"], "axes": ["X"], "unit": "rad", "mirror_signs": {"RightHip": [1]}}
+    with pytest.raises(InputError, match="mirror_signs"):
+        MotionFormat.from_dict({"name": "f", "joints": joints})
