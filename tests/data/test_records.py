@@ -133,6 +133,6 @@ def test_records_are_array_records(records):
 def test_mirrored_views_are_refused_where_a_label_names_a_side(cohort, tmp_path):
     trial = dataclasses.replace(cohort.trials[0], labels=cohort.trials[0].labels | {"affected_side": "left"})
     sided = dataclasses.replace(cohort, trials=(trial,))
-    with pytest.raises(InputError, match="names a side"):
+    with pytest.raises(InputError, match="name a side"):
         write_records(tiny.tokenizer(), sided, tmp_path / "records", ViewConfig(mirrored=0.5))
     assert not (tmp_path / "records").exists()
