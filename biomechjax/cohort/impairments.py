@@ -10,9 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from biomechjax.cohort.pattern import LEFT, RIGHT, Pattern
-
-BOTH = (RIGHT, LEFT)
+from biomechjax.cohort.pattern import LEFT, Pattern
 
 
 @dataclasses.dataclass
