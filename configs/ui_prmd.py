@@ -6,6 +6,6 @@ from biomechjax.training.config import DecoderExperiment, TrainConfig
 
 def config() -> DecoderExperiment:
     return DecoderExperiment(
-        train=TrainConfig(steps=200, batch_size=18, learning_rate=1e-3, weight_decay=0.1, save_every=100),
+        train=TrainConfig(steps=400, batch_size=8, learning_rate=1e-3, weight_decay=0.1, save_every=100),
         mixture=MixtureConfig(code_noise=0.1),
     )

@@ -1,6 +1,6 @@
-"""The tokenizer for UI-PRMD's Vicon angles: few people, short trials, so two frames a token and varied views of each.
+"""The tokenizer for UI-PRMD's Vicon angles: few people and short trials, so four tokens for four frames.
 
-Participant s07 does the one-sided exercises with the other side than s01 to s06 do: mirrored recordings matter here.
+Participant s07 does the one-sided exercises with the other side than s01 to s06 do: mirrored views matter here.
 """
 
 from biomechjax.data.views import ViewConfig
@@ -10,7 +10,15 @@ from biomechjax.training.config import TokenizerExperiment, TrainConfig
 
 def config() -> TokenizerExperiment:
     return TokenizerExperiment(
-        train=TrainConfig(steps=1500, batch_size=32, learning_rate=1e-3, save_every=500),
-        model=TokenizerConfig(width=128, stages=1, ema_decay=0.95, reset_below=0.25, channel_dropout=0.0),
-        views=ViewConfig(count=4, scale=0.2, hidden=0.0),
+        train=TrainConfig(steps=1000, batch_size=32, learning_rate=3e-3, save_every=500),
+        model=TokenizerConfig(
+            width=128,
+            quantizer="rvq",
+            levels=4,
+            level_dropout=0.0,
+            ema_decay=0.95,
+            reset_below=0.25,
+            channel_dropout=0.0,
+        ),
+        views=ViewConfig(count=4, scale=0.2, hidden=0.0, mirrored=0.5),
     )

@@ -40,10 +40,9 @@ def main() -> None:
     speed = straight_line_speed(recording)
     if speed is not None:
         print(f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame")
-    longest = model.experiment["mixture"]["longest"]
-    if len(codes) > longest:
-        seconds = longest * model.tokenizer.config.frames_per_token / model.tokenizer.config.rate_hz
-        print(f"note: the model reads at most {longest} tokens; it is asked about the first {seconds:.1f} s")
+    if len(codes) > model.longest:
+        seconds = model.longest / model.tokenizer.config.tokens_per_second
+        print(f"note: the model reads at most {model.longest} tokens; it is asked about the first {seconds:.1f} s")
     answers = ask(model, [codes] * len(args.questions), args.questions, batch_size=len(args.questions))
     for question, answer in zip(args.questions, answers, strict=True):
         print(f"\nQ: {question}\nA: {answer}")

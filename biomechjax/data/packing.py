@@ -37,8 +37,10 @@ def packed_batches(
     if not asked:
         raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
 
+    vocabulary = renderer.vocabulary
+
     def draw(record: Record, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        example = draw_example(record, mixture, renderer.vocabulary.codebook_size, rng)
+        example = draw_example(record, mixture, vocabulary.codebook_size, vocabulary.levels, rng)
         columns = renderer.render(example)
         while len(columns["tokens"]) > length and len(example.turns) > 1:
             example = dataclasses.replace(example, turns=example.turns[:-1])

@@ -31,8 +31,8 @@ def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tu
     Raises:
         InputError: the records hold other codes than the decoder read in training, or the split is empty.
     """
-    if records.tokenizer.codes.shape != model.tokenizer.codes.shape or not np.array_equal(
-        records.tokenizer.codes, model.tokenizer.codes
+    if records.tokenizer.table.shape != model.tokenizer.table.shape or not np.array_equal(
+        records.tokenizer.table, model.tokenizer.table
     ):
         raise InputError(
             f"{records.path}: written by another tokenizer than the decoder was trained with; tokenize again"

@@ -22,24 +22,28 @@ class Vocabulary:
 
     Attributes:
         tokenizer: the text tokenizer.
-        codebook_size: Q, the number of movement codes.
+        codebook_size: the number of movement codes, over all levels.
+        levels: L, the codes of one step of movement; code i is of level i // (codebook_size / L).
         motion_start: id that opens a movement.
         motion_end: id that closes it.
         motion_offset: id of code 0.
         size: V, rows that the decoder's embedding needs.
 
     Raises:
-        ValueError: the tokenizer lacks a pad, bos or eos token, or the codebook is empty.
+        ValueError: the tokenizer lacks a pad, bos or eos token, the codebook is empty, or levels do not divide it.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, codebook_size: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, codebook_size: int, levels: int = 1) -> None:
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(tokenizer, name) is None:
                 raise ValueError(f"the text tokenizer has no {name}; set one before building a Vocabulary")
         if codebook_size < 1:
             raise ValueError(f"codebook_size is {codebook_size}; a movement needs at least one code")
+        if levels < 1 or codebook_size % levels:
+            raise ValueError(f"{codebook_size} codes over {levels} levels; expected as many for each")
         self.tokenizer = tokenizer
         self.codebook_size = codebook_size
+        self.levels = levels
         self.motion_start = len(tokenizer)
         self.motion_end = self.motion_start + 1
         self.motion_offset = self.motion_start + 2
@@ -118,7 +122,7 @@ class Vocabulary:
         """Writes the tokenizer's files and vocabulary.json into the folder, which is made if need be."""
         folder = Path(folder)
         self.tokenizer.save_pretrained(folder)
-        fields = {"text_size": self.motion_start, "codebook_size": self.codebook_size}
+        fields = {"text_size": self.motion_start, "codebook_size": self.codebook_size, "levels": self.levels}
         (folder / VOCABULARY_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -133,9 +137,9 @@ class Vocabulary:
             raise ValueError(f"{folder} has no {VOCABULARY_FILE}; give a folder that Vocabulary.save wrote")
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            text_size, codebook_size = fields["text_size"], fields["codebook_size"]
+            text_size, codebook_size, levels = (fields[k] for k in ("text_size", "codebook_size", "levels"))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}); it needs text_size, codebook_size") from error
+            raise ValueError(f"{path} is damaged ({error!r}); it needs text_size, codebook_size, levels") from error
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
@@ -145,7 +149,7 @@ class Vocabulary:
                 f"the tokenizer in {folder} has {len(tokenizer)} ids, but {VOCABULARY_FILE} was saved with "
                 f"{text_size}; movement ids would shift, so restore the tokenizer files it was saved with"
             )
-        return cls(tokenizer, codebook_size)
+        return cls(tokenizer, codebook_size, levels)
 
 
 def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -12,61 +12,103 @@ from jax import Array
 from biomechjax.motion.format import MotionFormat
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.tokenizer.quantizer import Codebook, nearest
+from biomechjax.tokenizer.quantizer import find_quantizer, lookup, quantize
 
 Batch = dict[str, Array]
 """features [B,F,C] normalised; observed [B,C]; valid [B,F]; all float32."""
 
 
 def weights(config: TokenizerConfig) -> dict[str, float]:
-    """Weight of each term in the objective."""
-    return {"reconstruction": 1.0, "velocity": config.velocity_weight, "commitment": config.commit_weight}
+    """Weight of each term in the objective; a term without one is not computed."""
+    quantizer = find_quantizer(config)
+    terms = {
+        "reconstruction": 1.0,
+        "velocity": config.velocity_weight,
+        "travel": config.travel_weight,
+        "commitment": config.commit_weight * quantizer.commits,
+        "codebook": float(quantizer.learned),
+    }
+    return {term: weight for term, weight in terms.items() if weight}
 
 
 def channel_weights(config: TokenizerConfig, format: MotionFormat) -> np.ndarray:
     """Weight [C] of each channel in the reconstruction and velocity terms."""
+    return np.where(root_mask(format) > 0, config.root_weight, 1.0).astype(np.float32)
+
+
+def root_mask(format: MotionFormat) -> np.ndarray:
+    """[C] 1 for the channels that place the body in the room, 0 for the others."""
     root = dataclasses.astuple(format.root) if format.root else ()
-    return np.array([config.root_weight if name in root else 1.0 for name in format.names], np.float32)
+    return np.array([name in root for name in format.names], np.float32)
 
 
-def counts(config: TokenizerConfig, channel_weight: np.ndarray, batch: Batch) -> dict[str, Array]:
+def counts(config: TokenizerConfig, format: MotionFormat, batch: Batch) -> dict[str, Array]:
     """Weighted number of elements under each term's sum; padded frames and unobserved channels do not count."""
-    valid, channels = batch["valid"], batch["observed"] @ channel_weight
-    tokens = jnp.sum(valid[:, :: config.frames_per_token])
-    return {
-        "reconstruction": jnp.sum(jnp.sum(valid, axis=-1) * channels),
+    valid, observed = batch["valid"], batch["observed"]
+    frames, channels = jnp.sum(valid, axis=-1), observed @ channel_weights(config, format)
+    codes = jnp.sum(valid[:, :: config.frames_per_step]) * config.code_width * config.levels
+    out = {
+        "reconstruction": jnp.sum(frames * channels),
         "velocity": jnp.sum(jnp.sum(valid[:, 1:] * valid[:, :-1], axis=-1) * channels),
-        "commitment": tokens * config.code_width,
+        "travel": jnp.sum(frames * (observed @ root_mask(format))),
+        "commitment": codes,
+        "codebook": codes,
     }
+    return {term: out[term] for term in weights(config)}
 
 
 def sums(
-    model: Autoencoder, channel_weight: np.ndarray, params: Any, book: Codebook, batch: Batch, keys: Array
-) -> tuple[dict[str, Array], tuple[Array, Array]]:
-    """Sum of each term, and (latents [N,E], valid [N]) for the codebook's update.
+    model: Autoencoder, format: MotionFormat, params: Any, state: Any, batch: Batch, keys: Array
+) -> tuple[dict[str, Array], tuple[Array, Array, Array]]:
+    """Sum of each term, and (inputs [L,N,E], choice [L,N], valid [L,N]) for the quantizer's update.
 
     reconstruction: smooth L1 of normalised features. velocity: the same of their differences between frames (of the
-    real channels, unlike the position slice that the peers call velocity). commitment: squared distance of the
-    encoder's output to its code.
+    real channels, unlike the position slice that the peers call velocity). travel: smooth L1 of the running sum over
+    the window of the root features' errors, in seconds of their standard deviation. commitment: squared distance of
+    what each level saw to its code; codebook: the same, moving the codes.
     """
+    config, quantizer = model.config, find_quantizer(model.config)
     features, valid = batch["features"], batch["valid"]
-    seen = channel_dropout(model.config, batch["observed"], keys)
-    latents = model.apply(params, features, seen[:, None], valid, method="encode")
-    codes = book.codes[nearest(book.codes, latents)]
-    # Until the codebook is filled from this very batch, the decoder learns from the latents themselves.
-    codes = jax.lax.stop_gradient(jnp.where(book.filled, codes, latents))
-    straight_through = latents + jax.lax.stop_gradient(codes - latents)
+    drop_channels, drop_levels = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    seen = channel_dropout(config, batch["observed"], drop_channels)
+    latents = quantizer.bound(model.apply(params, features, seen[:, None], valid, method="encode"))
+    codes, filled = quantizer.table(params["quantizer"], state)
+    choice, inputs = quantize(jax.lax.stop_gradient(codes), latents)
+    used = levels_used(config, drop_levels) if config.levels > 1 else jnp.ones((1, len(valid)))
+    chosen = lookup(codes, choice) * used[..., None, None]
+    # Until a codebook is filled from this very batch, the decoder learns from the latents themselves.
+    quantised = jnp.where(filled, jnp.sum(chosen, axis=0), latents)
+    straight_through = latents + jax.lax.stop_gradient(quantised - latents)
     output = model.apply(params, straight_through, valid, method="decode")
 
-    weight = valid[..., None] * batch["observed"][:, None] * channel_weight
+    observed = valid[..., None] * batch["observed"][:, None]
+    weight = observed * channel_weights(config, format)
     both = weight[:, 1:] * valid[:, :-1, None]
-    token_valid = valid[:, :: model.config.frames_per_token]
+    token_valid = valid[:, :: config.frames_per_step] * used[..., None]
+    root = observed * root_mask(format)
+    error = output - features
+    stop = jax.lax.stop_gradient
     terms = {
-        "reconstruction": jnp.sum(weight * optax.huber_loss(output, features)),
-        "velocity": jnp.sum(both * optax.huber_loss(jnp.diff(output, axis=1), jnp.diff(features, axis=1))),
-        "commitment": jnp.sum(token_valid[..., None] * (latents - codes) ** 2),
+        "reconstruction": lambda: jnp.sum(weight * optax.huber_loss(error)),
+        "velocity": lambda: jnp.sum(both * optax.huber_loss(jnp.diff(error, axis=1))),
+        "travel": lambda: jnp.sum(root * optax.huber_loss(jnp.cumsum(root * error, axis=1) / config.rate_hz)),
+        "commitment": lambda: jnp.sum(token_valid[..., None] * (inputs - stop(chosen)) ** 2),
+        "codebook": lambda: jnp.sum(token_valid[..., None] * (stop(inputs) - chosen) ** 2),
     }
-    return terms, (jax.lax.stop_gradient(latents).reshape(-1, latents.shape[-1]), token_valid.reshape(-1))
+    flat = stop(inputs).reshape(config.levels, -1, config.code_width)
+    update = (flat, choice.reshape(config.levels, -1), token_valid.reshape(config.levels, -1))
+    return {term: terms[term]() for term in weights(config)}, update
+
+
+def levels_used(config: TokenizerConfig, keys: Array) -> Array:
+    """[L,B] 1 for the levels that a window is quantised with: all, or in `level_dropout` of them the first few."""
+
+    def one(key: Array) -> Array:
+        chosen, draw = jax.random.split(key)
+        few = jax.random.randint(draw, (), 1, config.levels)
+        return jnp.where(jax.random.bernoulli(chosen, config.level_dropout), few, config.levels)
+
+    return (jnp.arange(config.levels)[:, None] < jax.vmap(one)(keys)).astype(jnp.float32)
 
 
 def channel_dropout(config: TokenizerConfig, observed: Array, keys: Array) -> Array:

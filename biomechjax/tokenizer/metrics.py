@@ -34,7 +34,7 @@ def reconstruction(tokenizer: MotionTokenizer, recordings: Sequence[Recording]) 
             if path > 1.0:
                 drift += float(np.linalg.norm(decoded.values[-1, ground] - truth.values[-1, ground]))
                 travel += path
-    use = np.bincount(np.concatenate(codes), minlength=len(tokenizer.codes)) / sum(map(len, codes))
+    use = np.bincount(np.concatenate(codes), minlength=tokenizer.config.codes) / sum(map(len, codes))
     entropy = -np.sum(use[use > 0] * np.log(use[use > 0]))
     out = {
         "angle_error_deg": float(np.degrees(error / max(count, 1))),

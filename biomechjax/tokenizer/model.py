@@ -44,7 +44,7 @@ class ResidualStack(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Normalised features and their channel mask [B,F,C] to latents [B,F/4,E]; F a multiple of frames_per_token."""
+    """Normalised features and their channel mask [B,F,C] to latents [B,F/4,E]; F a multiple of frames_per_step."""
 
     config: TokenizerConfig
 
@@ -53,12 +53,14 @@ class Encoder(nn.Module):
         c = self.config
         # What was not observed is the mean (0 after normalisation), and the network is told so.
         x = jnp.concatenate([features * observed, jnp.broadcast_to(observed, features.shape)], axis=-1)
+        patches = (x * valid[..., None]).reshape(len(x), -1, c.frames_per_step * x.shape[-1])
+        straight = nn.Dense(c.code_width, use_bias=False)(patches)
         x = nn.relu(MaskedConv(c.width)(x, valid))
         for _ in range(c.stages):
             x = MaskedConv(c.width, 4, stride=2)(x, valid)
             valid = valid[:, ::2]
             x = ResidualStack(c)(x, valid)
-        return MaskedConv(c.code_width)(x, valid)
+        return straight + MaskedConv(c.code_width)(x, valid)
 
 
 class Decoder(nn.Module):
@@ -70,12 +72,13 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, valid: Array) -> Array:
         c = self.config
-        x = nn.relu(MaskedConv(c.width)(latents, valid[:, :: c.frames_per_token]))
+        straight = nn.Dense(c.frames_per_step * self.channels, use_bias=False)(latents)
+        x = nn.relu(MaskedConv(c.width)(latents, valid[:, :: c.frames_per_step]))
         for stage in reversed(range(c.stages)):
             x = ResidualStack(c)(x, valid[:, :: 2 ** (stage + 1)])
             x = MaskedConv(c.width)(jnp.repeat(x, 2, axis=1), valid[:, :: 2**stage])
         x = nn.relu(MaskedConv(c.width)(x, valid))
-        return MaskedConv(self.channels)(x, valid)
+        return straight.reshape(len(x), -1, self.channels) + MaskedConv(self.channels)(x, valid)
 
 
 class Autoencoder(nn.Module):

@@ -1,69 +1,172 @@
-"""The EMA codebook with reset, as pure functions over checkpointed state (VQ-VAE, arXiv:1711.00937, appendix A).
+"""From latents to codes, behind one interface.
 
-Each step the counts and sums of the vectors that chose a code decay into running averages; the code is their ratio.
-A code that falls under a share of uniform use is replaced by a vector of the current batch, drawn by key. Counts, sums
-and candidates are reduced over devices, so that one device equals many; all of the state is in the checkpoint.
+However it is learned, a finished quantizer is a table [L,Q,E]: level l of a latent is the code nearest to what the
+levels before it leave, and a latent is given back as the sum of its codes. What differs is where the table comes from:
+
+    vq_ema, rvq   running averages of the latents that chose each code, with reset (`averages`)
+    fsq           a fixed grid, and latents bounded to it (Mentzer et al. 2024, arXiv:2309.15505)
+    simvq         a fixed random table under a linear map that the optimizer learns (Zhu et al. 2024, arXiv:2411.02038)
 """
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import struct
+import numpy as np
 from jax import Array
 
 from biomechjax.reduction import Reduction
+from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.config import TokenizerConfig
 
-
-@struct.dataclass
-class Codebook:
-    """codes [Q,E]; running counts [Q] and sums [Q,E]; filled: false until the first batch has filled it."""
-
-    codes: Array
-    counts: Array
-    sums: Array
-    filled: Array
+Metrics = dict[str, Array]
+Seen = tuple[Array, Array, Array]
+"""Of a batch: inputs [L,N,E] that each level saw, its choice [L,N], and which of them count, valid [L,N]."""
 
 
-def empty_codebook(config: TokenizerConfig) -> Codebook:
-    shape = (config.codebook_size, config.code_width)
-    return Codebook(jnp.zeros(shape), jnp.ones(shape[0]), jnp.zeros(shape), jnp.zeros((), bool))
+class Quantizer(Protocol):
+    """What the losses need to know of a quantizer.
 
-
-def nearest(codes: Array, latents: Array) -> Array:
-    """Index of the nearest code for each latent: [Q,E], [...,E] -> int32 [...]."""
-    flat = latents.reshape(-1, latents.shape[-1])
-    # |z - c|^2 without |z|^2, which does not change the order
-    distance = jnp.sum(codes**2, axis=-1) - 2 * flat @ codes.T
-    return jnp.argmin(distance, axis=-1).astype(jnp.int32).reshape(latents.shape[:-1])
-
-
-def update(
-    config: TokenizerConfig, book: Codebook, latents: Array, valid: Array, key: Array, reduction: Reduction
-) -> tuple[Codebook, dict[str, Array]]:
-    """One EMA step on latents [N,E] of which `valid` [N] are real.
-
-    Returns:
-        The new codebook, and metrics of the global batch: `perplexity` exp of the entropy of its code use,
-        `resets` codes replaced in this step.
+    Attributes:
+        commits: whether latents are drawn to their codes by a loss term.
+        learned: whether codes are drawn to their latents by a loss term.
     """
-    q = config.codebook_size
-    candidates = reduction.gather(latents)
-    real = reduction.gather(valid) > 0
-    # Gumbel top-k: a seeded draw of Q vectors without replacement; where fewer are real, those come round again
-    noise = jax.random.gumbel(key, (len(candidates),)) + jnp.where(real, 0.0, -1e9)
-    order = jax.lax.top_k(noise, min(q, len(candidates)))[1]
-    drawn = candidates[order[jnp.arange(q) % jnp.clip(jnp.sum(real), 1, len(order))]]
 
-    choice = jax.nn.one_hot(nearest(book.codes, latents), q) * valid[:, None]
-    count, total = reduction.sum((choice.sum(axis=0), choice.T @ latents))
-    counts = config.ema_decay * book.counts + (1 - config.ema_decay) * count
-    sums = config.ema_decay * book.sums + (1 - config.ema_decay) * total
-    uniform = jnp.sum(count) / q
-    dead = (counts < config.reset_below * uniform) | ~book.filled
-    # A fresh code starts at uniform weight, so that it lives long enough to be used.
-    counts = jnp.where(dead, uniform, counts)
-    sums = jnp.where(dead[:, None], drawn * uniform, sums)
-    share = count / jnp.maximum(jnp.sum(count), 1)
-    perplexity = jnp.exp(-jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))))
-    metrics = {"perplexity": perplexity, "resets": jnp.sum(dead & book.filled)}
-    return Codebook(sums / counts[:, None], counts, sums, jnp.ones((), bool)), metrics
+    commits: bool
+    learned: bool
+
+    def init_params(self, key: Array) -> dict[str, Any]:
+        """What the optimizer moves."""
+        ...
+
+    def init_state(self) -> Any:
+        """What `update` moves."""
+        ...
+
+    def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
+        """codes [L,Q,E], and whether they can be used yet []."""
+        ...
+
+    def bound(self, latents: Array) -> Array:
+        """Latents [...,E] as the codes are compared with."""
+        ...
+
+    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
+        """The state after a batch."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Averages:
+    """vq_ema and rvq."""
+
+    config: TokenizerConfig
+    commits = True
+    learned = False
+
+    def init_params(self, key: Array) -> dict[str, Any]:
+        return {}
+
+    def init_state(self) -> averages.Codebook:
+        return averages.empty(self.config)
+
+    def table(self, params: dict[str, Any], state: averages.Codebook) -> tuple[Array, Array]:
+        return state.codes, state.filled[0]
+
+    def bound(self, latents: Array) -> Array:
+        return latents
+
+    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
+        state, resets = averages.update(self.config, state, *seen, key=key, reduction=reduction)
+        return state, use(self.config, seen, reduction) | {"resets": resets}
+
+
+@dataclasses.dataclass(frozen=True)
+class FiniteScalar:
+    """fsq: axis i of a latent is squashed into (-1, 1) and snaps to the nearest of fsq_levels[i] even points."""
+
+    config: TokenizerConfig
+    commits = False
+    learned = False
+
+    def init_params(self, key: Array) -> dict[str, Any]:
+        return {}
+
+    def init_state(self) -> Any:
+        return {}
+
+    def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
+        axes = [np.linspace(-1, 1, n) for n in self.config.fsq_levels]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, len(axes))
+        return jnp.asarray(grid, jnp.float32), jnp.ones((), bool)
+
+    def bound(self, latents: Array) -> Array:
+        return jnp.tanh(latents)
+
+    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
+        return state, use(self.config, seen, reduction)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedMap:
+    """simvq: every code moves with the one map, so that none is left behind."""
+
+    config: TokenizerConfig
+    commits = True
+    learned = True
+
+    def init_params(self, key: Array) -> dict[str, Any]:
+        return {"map": jnp.eye(self.config.code_width)}
+
+    def init_state(self) -> Any:
+        return {}
+
+    def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
+        c = self.config
+        fixed = np.random.default_rng(0).normal(0, c.code_width**-0.5, (1, c.codebook_size, c.code_width))
+        return jnp.asarray(fixed, jnp.float32) @ params["map"], jnp.ones((), bool)
+
+    def bound(self, latents: Array) -> Array:
+        return latents
+
+    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
+        return state, use(self.config, seen, reduction)
+
+
+def find_quantizer(config: TokenizerConfig) -> Quantizer:
+    """The quantizer that a config names."""
+    kinds: dict[str, Callable[[TokenizerConfig], Quantizer]] = {
+        "vq_ema": Averages,
+        "rvq": Averages,
+        "fsq": FiniteScalar,
+        "simvq": LearnedMap,
+    }
+    return kinds[config.quantizer](config)
+
+
+def quantize(codes: Array, latents: Array) -> tuple[Array, Array]:
+    """Residual search: codes [L,Q,E], latents [...,E] -> choice int32 [L,...], and what each level saw [L,...,E]."""
+    inputs, choices = [], []
+    for level in codes:
+        inputs.append(latents)
+        # |z - c|^2 without |z|^2, which does not change the order
+        distance = jnp.sum(level**2, axis=-1) - 2 * latents @ level.T
+        choices.append(jnp.argmin(distance, axis=-1).astype(jnp.int32))
+        latents = latents - level[choices[-1]]
+    return jnp.stack(choices), jnp.stack(inputs)
+
+
+def lookup(codes: Array, choice: Array) -> Array:
+    """Codes of every level: [L,Q,E], [L,...] -> [L,...,E]; their sum over L is the latent."""
+    return jax.vmap(lambda level, index: level[index])(codes, choice)
+
+
+def use(config: TokenizerConfig, seen: Seen, reduction: Reduction) -> Metrics:
+    """perplexity: exp of the entropy of the global batch's code use, as a mean over levels."""
+    _, choice, valid = seen
+    count = reduction.sum(jnp.sum(jax.nn.one_hot(choice, config.codebook_size) * valid[..., None], axis=1))
+    share = count / jnp.maximum(jnp.sum(count, axis=-1, keepdims=True), 1)
+    entropy = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)), axis=-1)
+    return {"perplexity": jnp.mean(jnp.exp(entropy))}

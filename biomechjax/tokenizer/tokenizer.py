@@ -20,7 +20,7 @@ from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.tokenizer.quantizer import nearest
+from biomechjax.tokenizer.quantizer import find_quantizer, lookup, quantize
 
 BATCH = 16
 SHORTEST_BUCKET = 64
@@ -42,14 +42,14 @@ class MotionTokenizer:
         config, format: what it was trained as and on.
         statistics: normalisation of the features.
         params: parameters of `Autoencoder`.
-        codes: [Q,E] codebook.
+        table: [L,Q,E] codes of each level; id `l * Q + q` is code q of level l, and the ids of a step stand together.
     """
 
     config: TokenizerConfig
     format: MotionFormat
     statistics: Statistics
     params: dict
-    codes: np.ndarray
+    table: np.ndarray
 
     def prepare(self, recording: Recording) -> tuple[np.ndarray, Placement]:
         """Resampled, normalised features [F,C] (0 where unobserved), and the placement that decoding starts from.
@@ -65,12 +65,12 @@ class MotionTokenizer:
         return prepare_features(recording, self.config.rate_hz, self.statistics)
 
     def encode(self, recordings: Sequence[Recording]) -> list[np.ndarray]:
-        """Codes int32 [ceil(F / frames_per_token)] of each recording, F at the config's rate; any lengths, batched.
+        """Codes int32 [ceil(F / frames_per_step) * L] of each recording, F at the config's rate; any lengths, batched.
 
-        The last frame is repeated up to a whole token.
+        The last frame is repeated up to a whole step.
         """
         features = [self.prepare(r)[0] for r in recordings]
-        step = self.config.frames_per_token
+        step = self.config.frames_per_step
         out: list[np.ndarray] = [np.zeros(0, np.int32)] * len(features)
         order = sorted(range(len(features)), key=lambda i: len(features[i]))
         for start in range(0, len(order), BATCH):
@@ -84,28 +84,34 @@ class MotionTokenizer:
                 batch[row, :whole] = np.pad(features[i], ((0, whole - len(features[i])), (0, 0)), mode="edge")
                 valid[row, :whole] = 1
                 observed[row, 0] = recordings[i].observed
-            codes = np.asarray(_encode(self.model, self.params, self.codes, batch, observed, valid))
+            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
             for row, i in enumerate(rows):
-                out[i] = codes[row, : -(-len(features[i]) // step)]
+                out[i] = codes[row, : -(-len(features[i]) // step)].reshape(-1)
         return out
 
     def decode(self, codes: np.ndarray, frames: int | None = None, placement: Placement = Placement()) -> Recording:
-        """A recording of all channels from codes [n]; `frames` cuts what completed the last token.
+        """A recording of all channels from codes [n * L]; `frames` cuts what completed the last step.
 
         Raises:
-            InputError: a code is outside the codebook, or `frames` is more than the codes hold.
+            InputError: a code is not one of its level, a step is not complete, or `frames` is more than the codes hold.
         """
-        if len(codes) == 0 or codes.min() < 0 or codes.max() >= len(self.codes):
-            raise InputError(f"codes must be a non-empty array of 0..{len(self.codes) - 1}")
-        full = len(codes) * self.config.frames_per_token
+        levels, size = self.table.shape[:2]
+        codes = np.asarray(codes)
+        if not len(codes) or len(codes) % levels:
+            raise InputError(f"{len(codes)} codes; expected whole steps of {levels}, at least one")
+        choice = codes.reshape(-1, levels) - np.arange(levels) * size
+        if choice.min() < 0 or choice.max() >= size:
+            raise InputError(f"codes must be of 0..{levels * size - 1}, {size} for each of {levels} levels in turn")
+        full = len(choice) * self.config.frames_per_step
         frames = full if frames is None else frames
         if not 1 <= frames <= full:
             raise InputError(f"{frames} frames of {len(codes)} codes; expected 1..{full}")
-        bucket = _bucket(full, self.config.frames_per_token)
-        padded = np.zeros((1, bucket // self.config.frames_per_token), np.int32)
-        padded[0, : len(codes)] = codes
+        bucket = _bucket(full, self.config.frames_per_step)
+        padded = np.zeros((1, bucket // self.config.frames_per_step, levels), np.int32)
+        padded[0, : len(choice)] = choice
         valid = (np.arange(bucket) < full).astype(np.float32)[None]
-        features = np.asarray(_decode(self.model, self.params, self.codes, padded, valid))[0, :frames]
+        latents = lookup(jnp.asarray(self.table), jnp.moveaxis(padded, -1, 0)).sum(axis=0)
+        features = np.asarray(_decode(self.model, self.params, latents, valid))[0, :frames]
         values = features * self.statistics.std + self.statistics.mean
         return Recording(
             self.format,
@@ -115,14 +121,20 @@ class MotionTokenizer:
             source="decoded",
         )
 
-    def code_features(self) -> np.ndarray:
-        """What each code stands for: normalised features [Q, frames_per_token * C] of its frames, held for a while."""
-        step, repeat = self.config.frames_per_token, 5
-        indices = np.tile(np.arange(len(self.codes), dtype=np.int32)[:, None], (1, repeat))
-        valid = np.ones((len(indices), repeat * step), np.float32)
-        features = np.asarray(_decode(self.model, self.params, self.codes, indices, valid))
-        middle = repeat // 2 * step
-        return features[:, middle : middle + step].reshape(len(indices), -1)
+    def code_meanings(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each code stands for, held for a while: posture [L * Q, C], the mean of its normalised features, and
+        speed [L * Q, C], the mean size of their change from frame to frame.
+
+        A code of a later level refines another; its meaning is that of the mean of the first level with it added.
+        """
+        step, repeat = self.config.frames_per_step, 5
+        refined = self.table.copy()
+        refined[1:] += self.table[0].mean(axis=0)
+        latents = np.repeat(refined.reshape(-1, 1, refined.shape[-1]), repeat, axis=1)
+        valid = np.ones((len(latents), repeat * step), np.float32)
+        middle = slice(repeat // 2 * step, (repeat // 2 + 1) * step)
+        features = np.asarray(_decode(self.model, self.params, latents, valid))[:, middle]
+        return features.mean(axis=1), np.abs(np.diff(features, axis=1)).mean(axis=1)
 
     @functools.cached_property
     def model(self) -> Autoencoder:
@@ -130,7 +142,7 @@ class MotionTokenizer:
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and `tokenizer.safetensors` in a new folder."""
-        arrays = flax.traverse_util.flatten_dict(self.params, sep="/") | {"codes": self.codes}
+        arrays = flax.traverse_util.flatten_dict(self.params, sep="/") | {"codes": self.table}
         arrays |= {"mean": self.statistics.mean, "std": self.statistics.std}
         text = json.dumps({"config": dataclasses.asdict(self.config), "format": self.format.to_dict()}, indent=1)
         with new_folder(folder) as work:
@@ -149,14 +161,14 @@ class MotionTokenizer:
             text = json.loads((folder / "tokenizer.json").read_text())
             arrays = load_file(folder / "tokenizer.safetensors")
             statistics = Statistics(arrays.pop("mean"), arrays.pop("std"))
-            codes = arrays.pop("codes")
+            table = arrays.pop("codes")
             config = TokenizerConfig(**text["config"])
             format = MotionFormat.from_dict(text["format"], str(folder))
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as e:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
-        return cls(config, format, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), codes)
+        return cls(config, format, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table)
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:
@@ -177,10 +189,13 @@ def _bucket(frames: int, step: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(model, params, codes, features, observed, valid):
-    return nearest(codes, model.apply(params, features, observed, valid, method="encode"))
+def _encode(model, params, table, features, observed, valid):
+    latents = model.apply(params, features, observed, valid, method="encode")
+    choice, _ = quantize(table, find_quantizer(model.config).bound(latents))
+    levels, size = table.shape[:2]
+    return jnp.moveaxis(choice, 0, -1) + jnp.arange(levels) * size
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode(model, params, codes, indices, valid):
-    return model.apply(params, jnp.asarray(codes)[indices], valid, method="decode")
+def _decode(model, params, latents, valid):
+    return model.apply(params, latents, valid, method="decode")

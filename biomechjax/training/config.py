@@ -39,15 +39,13 @@ class TokenizerExperiment:
     Attributes:
         model, train: shape and optimisation.
         window: frames of a training window.
-        mirror: also train on the mirrored recordings (needs mirror signs in the format).
-        views: augmented views of each recording to train on.
+        views: views of each recording to train on; by default itself and its mirror image.
     """
 
     train: TrainConfig
     model: TokenizerConfig = TokenizerConfig()
     window: int = 64
-    mirror: bool = True
-    views: ViewConfig = ViewConfig(count=1)
+    views: ViewConfig = ViewConfig(count=2, offset_deg=0.0, scale=0.0, hidden=0.0, skip_s=0.0, mirrored=1.0)
 
 
 @dataclasses.dataclass(frozen=True)

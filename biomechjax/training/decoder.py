@@ -39,7 +39,7 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
         vocabulary = Vocabulary.load(out / "vocabulary")
     else:
         text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
-        vocabulary = Vocabulary(text, records.tokenizer.config.codebook_size)
+        vocabulary = Vocabulary(text, records.tokenizer.config.codes, records.tokenizer.config.levels)
         vocabulary.save(out / "vocabulary")
     if not (out / "motion_tokenizer").is_dir():
         records.tokenizer.save(out / "motion_tokenizer")
@@ -81,11 +81,12 @@ def answer_loss(config: DecoderConfig, params: Any, batch: Batch) -> Array:
 def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionTokenizer, seed: int) -> Array:
     """Motion rows of the embedding [V,D] from what the codes mean, through a seeded random projection.
 
-    A code is described by its vector and by the normalised features of the frames that it decodes to, so that codes of
-    like movements start as neighbours and a walking speed can be read off by a linear map. The rows keep the scale of
-    the others.
+    A code is described by its vector and by the posture and the speed of the frames that it decodes to, so that codes
+    of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the joints
+    turn, which is what a cadence shows in. The rows keep the scale of the others.
     """
-    meaning = np.concatenate([standardised(tokenizer.codes), standardised(tokenizer.code_features())], axis=1)
+    vectors = tokenizer.table.reshape(-1, tokenizer.table.shape[-1])
+    meaning = np.concatenate([standardised(x) for x in (vectors, *tokenizer.code_meanings())], axis=1)
     width = embedding.shape[1]
     projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
     rows = (meaning @ projection * width**-0.5).astype(np.float32)
@@ -108,6 +109,11 @@ class TrainedDecoder:
     tokenizer: MotionTokenizer
     experiment: dict[str, Any]
     run: dict[str, Any]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a movement that the model reads, at most."""
+        return self.experiment["mixture"]["longest"] * self.vocabulary.levels
 
     @classmethod
     def load(cls, folder: Path | str) -> "TrainedDecoder":

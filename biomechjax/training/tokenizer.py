@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,11 +14,13 @@ from biomechjax.data.views import views
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
+from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.strategies import find_strategy
-from biomechjax.tokenizer import losses, quantizer
+from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.metrics import reconstruction
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features
 from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
@@ -39,8 +42,6 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
     recordings = [cohort.read(t) for t in track(cohort.trials_of("train"), "reading train trials", transient=True)]
     if not recordings:
         raise InputError(f"{data}: no trial of a train participant")
-    if experiment.mirror:
-        recordings += [r.mirrored() for r in recordings]
     rng = np.random.default_rng(experiment.train.seed)
     recordings = [view for r in recordings for view in views(r, experiment.views, rng)]
     config, format = experiment.model, cohort.format
@@ -53,18 +54,17 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
         raise InputError(f"{data}: no trial of a validation or test participant to check the tokenizer on")
     checks = [cohort.read(t) for t in held_out[:: max(1, len(held_out) // 40)]]
     model = Autoencoder(config, format.size)
-    key = jax.random.key(experiment.train.seed)
-    zeros = np.zeros((1, experiment.window, format.size), np.float32)
-    params = model.init(key, zeros, zeros[:, :1], zeros[..., 0])
+    quantizer = find_quantizer(config)
 
     def finished(state: TrainState) -> MotionTokenizer:
-        host = jax.tree.map(np.asarray, state.params)
-        return MotionTokenizer(config, format, statistics, host, np.asarray(state.extra.codes))
+        host = jax.device_get(state.params)
+        codes = np.asarray(quantizer.table(host["quantizer"], state.extra)[0])
+        return MotionTokenizer(config, format, statistics, {"params": host["params"]}, codes)
 
     state = fit(
-        tokenizer_learner(model, losses.channel_weights(config, format)),
-        params,
-        quantizer.empty_codebook(config),
+        tokenizer_learner(model, format),
+        init_params(model, jax.random.key(experiment.train.seed)),
+        quantizer.init_state(),
         batches,
         experiment.train,
         out,
@@ -77,14 +77,22 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
     return reconstruction(tokenizer, checks)
 
 
-def tokenizer_learner(model: Autoencoder, channel_weight: np.ndarray) -> Learner:
-    """The learner of the tokenizer, with a weight [C] for each channel; its extra state is the codebook."""
-    config = model.config
+def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
+    """Fresh parameters: "params" of the autoencoder, "quantizer" of its quantizer."""
+    networks, codes = jax.random.split(key)
+    zeros = np.zeros((1, model.config.frames_per_step, model.channels), np.float32)
+    variables = model.init(networks, zeros, zeros[:, :1], zeros[..., 0])
+    return variables | {"quantizer": find_quantizer(model.config).init_params(codes)}
+
+
+def tokenizer_learner(model: Autoencoder, format: MotionFormat) -> Learner:
+    """The learner of the tokenizer; its extra state is the quantizer's."""
+    config, quantizer = model.config, find_quantizer(model.config)
     return Learner(
         weights=losses.weights(config),
-        counts=lambda batch: losses.counts(config, channel_weight, batch),
-        sums=lambda params, book, batch, keys: losses.sums(model, channel_weight, params, book, batch, keys),
-        update=lambda book, seen, key, reduction: quantizer.update(config, book, seen[0], seen[1], key, reduction),
+        counts=lambda batch: losses.counts(config, format, batch),
+        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys),
+        update=quantizer.update,
     )
 
 

@@ -7,9 +7,9 @@ from biomechjax.data.mixture import MixtureConfig, draw_example
 from biomechjax.tasks.registry import STEADY_ACTIVITIES, TASKS
 
 
-def draws(record, config, count=200):
+def draws(record, config, count=200, levels=1):
     rng = np.random.default_rng(0)
-    return [draw_example(record, config, tiny.TOKENIZER.codebook_size, rng) for _ in range(count)]
+    return [draw_example(record, config, tiny.TOKENIZER.codebook_size, levels, rng) for _ in range(count)]
 
 
 def is_part(codes: np.ndarray, whole: list[int]) -> bool:
@@ -40,6 +40,20 @@ def test_a_long_trial_is_cut_after_longest():
     record = tiny.record(1, codes=30, activity="timed up and go")
     for example in draws(record, MixtureConfig(longest=12), 20):
         assert example.context[0].tolist() in [view[:12] for view in record.views]
+
+
+def test_steps_of_several_codes_stay_whole_and_noise_stays_on_its_level():
+    record = tiny.record(1, codes=30, activity="overground walking")
+    record.views[:] = [[i % 2 * 8 + i // 2 % 8 for i in range(60)]]
+    for example in draws(record, MixtureConfig(crop=1.0, shortest=4, longest=20), 200, levels=2):
+        codes = example.context[0]
+        assert 8 <= len(codes) <= 40
+        assert len(codes) % 2 == 0
+        assert is_part(codes, record.views[0][:40])
+        assert codes[0] < 8 <= codes[1]
+    noisy = [e.context[0] for e in draws(record, MixtureConfig(crop=0.0, code_noise=0.5), 50, levels=2)]
+    assert all((c[::2] < 8).all() and (c[1::2] >= 8).all() for c in noisy)
+    assert any((c != record.views[0]).any() for c in noisy)
 
 
 def test_code_noise_replaces_its_share_within_the_codebook():

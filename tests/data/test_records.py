@@ -79,7 +79,7 @@ def test_summary_is_what_it_says():
 def test_manifest_says_where_the_records_are_from(cohort, records):
     assert records.manifest["simulated"] is True
     assert records.manifest["cohort_hash"] == cohort.data_hash()
-    np.testing.assert_array_equal(records.tokenizer.codes, tiny.tokenizer().codes)
+    np.testing.assert_array_equal(records.tokenizer.table, tiny.tokenizer().table)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

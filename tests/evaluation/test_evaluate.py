@@ -118,9 +118,9 @@ def test_answers_follow_the_movement(model, records):
 
 
 def test_records_of_another_tokenizer_are_refused(model, records):
-    codes = model.tokenizer.codes.copy()
-    codes[3, 1] += 1e-3
-    other = dataclasses.replace(model, tokenizer=dataclasses.replace(model.tokenizer, codes=codes))
+    codes = model.tokenizer.table.copy()
+    codes[0, 3, 1] += 1e-3
+    other = dataclasses.replace(model, tokenizer=dataclasses.replace(model.tokenizer, table=codes))
     with pytest.raises(InputError, match="written by another tokenizer"):
         evaluate(other, records)
 

@@ -87,7 +87,7 @@ def test_save_and_load_keep_every_id(vocabulary: Vocabulary, tmp_path: Path):
     vocabulary.save(tmp_path / "new" / "folder")
     loaded = Vocabulary.load(tmp_path / "new" / "folder")
     assert loaded.tokenizer.get_vocab() == vocabulary.tokenizer.get_vocab()
-    for name in ("size", "codebook_size", "motion_start", "motion_offset", "pad_id", "bos_id", "eos_id"):
+    for name in ("size", "codebook_size", "levels", "motion_start", "motion_offset", "pad_id", "bos_id", "eos_id"):
         assert getattr(loaded, name) == getattr(vocabulary, name)
     for text in TEXTS:
         assert loaded.encode_text(text) == vocabulary.encode_text(text)
@@ -98,14 +98,14 @@ def test_folders_that_are_no_vocabulary_are_refused(vocabulary: Vocabulary, tmp_
     with pytest.raises(ValueError, match="has no vocabulary.json"):
         Vocabulary.load(tmp_path)
     file = tmp_path / "vocabulary.json"
-    file.write_text(json.dumps({"text_size": 400, "codebook_size": 64}))
+    file.write_text(json.dumps({"text_size": 400, "codebook_size": 64, "levels": 1}))
     with pytest.raises(ValueError, match="no tokenizer"):
         Vocabulary.load(tmp_path)
     vocabulary.save(tmp_path)
     file.write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         Vocabulary.load(tmp_path)
-    file.write_text(json.dumps({"text_size": 399, "codebook_size": 64}))
+    file.write_text(json.dumps({"text_size": 399, "codebook_size": 64, "levels": 1}))
     with pytest.raises(ValueError, match="movement ids would shift"):
         Vocabulary.load(tmp_path)
 
@@ -113,6 +113,8 @@ def test_folders_that_are_no_vocabulary_are_refused(vocabulary: Vocabulary, tmp_
 def test_unusable_tokenizers_are_refused(vocabulary: Vocabulary):
     with pytest.raises(ValueError, match="need 259"):
         train_text_tokenizer(CORPUS, 258)
+    with pytest.raises(ValueError, match="64 codes over 3 levels"):
+        Vocabulary(vocabulary.tokenizer, 64, levels=3)
     with pytest.raises(ValueError, match="codebook_size is 0"):
         Vocabulary(vocabulary.tokenizer, 0)
     bare = train_text_tokenizer(CORPUS, 300)

@@ -21,9 +21,8 @@ from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.parallel.strategies import Runner
-from biomechjax.tokenizer.losses import channel_weights
+from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.tokenizer.quantizer import empty_codebook
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.decoder import decoder_learner
@@ -35,13 +34,16 @@ TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5,
 
 def tokenizer_run():
     """Ragged walks with missing channels, shorter and longer than the window; dropout on, and frequent resets."""
-    config = dataclasses.replace(tiny.TOKENIZER, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7)
+    config = dataclasses.replace(
+        tiny.TOKENIZER, quantizer="rvq", levels=2, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7
+    )
     model = Autoencoder(config, tiny.FORMAT.size)
     walks = [tiny.walk(i, 20 + 9 * i, hidden=["x", "knee_l"][: i % 3]) for i in range(10)]
     statistics = tiny.tokenizer().statistics
     items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in walks]
-    learner = tokenizer_learner(model, channel_weights(config, tiny.FORMAT))
-    return learner, tiny.tokenizer().params, empty_codebook(config), window_batches(items, 32, TRAIN.batch_size, 0)
+    params = tiny.tokenizer().params | {"quantizer": {}}
+    batches = window_batches(items, 32, TRAIN.batch_size, 0)
+    return tokenizer_learner(model, tiny.FORMAT), params, averages.empty(config), batches
 
 
 def decoder_run():

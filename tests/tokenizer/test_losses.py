@@ -1,29 +1,39 @@
 """Loss terms by hand, and what must not enter them."""
 
+import dataclasses
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tiny
 
+from biomechjax.motion.format import Channel, MotionFormat, Root
 from biomechjax.tokenizer import losses
+from biomechjax.tokenizer.averages import Codebook
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.tokenizer.quantizer import Codebook
+from biomechjax.training.tokenizer import init_params
 
 CONFIG = TokenizerConfig(
-    width=8, depth=1, codebook_size=5, code_width=4, channel_dropout=0.0, root_weight=3.0, velocity_weight=0.25
+    width=8,
+    depth=1,
+    codebook_size=5,
+    code_width=4,
+    channel_dropout=0.0,
+    root_weight=3.0,
+    velocity_weight=0.25,
+    travel_weight=0.5,
 )
 SIZE = tiny.FORMAT.size
 MODEL = Autoencoder(CONFIG, SIZE)
-WEIGHT = losses.channel_weights(CONFIG, tiny.FORMAT)
 
 
 def book(filled: bool = True) -> Codebook:
-    codes = jnp.asarray(np.random.default_rng(9).normal(0, 0.3, (5, 4)), jnp.float32)
-    return Codebook(codes, jnp.ones(5), codes, jnp.array(filled))
+    codes = jnp.asarray(np.random.default_rng(9).normal(0, 0.3, (1, 5, 4)), jnp.float32)
+    return Codebook(codes, jnp.ones((1, 5)), codes, jnp.array([filled]))
 
 
 def batch(seed: int = 0):
@@ -37,8 +47,7 @@ def batch(seed: int = 0):
 
 @pytest.fixture(scope="module")
 def params():
-    zeros = np.zeros((1, 16, SIZE), np.float32)
-    return MODEL.init(jax.random.key(1), zeros, zeros[:, :1], zeros[..., 0])
+    return init_params(MODEL, jax.random.key(1))
 
 
 def keys(rows: int, seed: int = 0):
@@ -46,13 +55,15 @@ def keys(rows: int, seed: int = 0):
 
 
 def all_sums(params, batch, filled=True):
-    return jax.jit(partial(losses.sums, MODEL, WEIGHT))(params, book(filled), batch, keys(len(batch["valid"])))
+    return jax.jit(partial(losses.sums, MODEL, tiny.FORMAT))(params, book(filled), batch, keys(len(batch["valid"])))
 
 
 class FixedModel:
     """Gives these latents and this output, whatever it reads."""
 
-    config = TokenizerConfig(stages=1, codebook_size=2, code_width=2, channel_dropout=0.0)
+    config = TokenizerConfig(
+        stages=1, codebook_size=2, code_width=2, channel_dropout=0.0, root_weight=2.0, travel_weight=0.5, rate_hz=2.0
+    )
 
     def __init__(self, latents, output):
         self.answers = {"encode": jnp.array(latents), "decode": jnp.array(output)}
@@ -62,28 +73,36 @@ class FixedModel:
 
 
 def test_each_term_by_hand():
-    """One window of 4 frames (the last is padding) and 2 channels, the second of weight 2; 2 tokens of width 2."""
+    """One window of 4 frames (the last is padding) and 2 channels, the second a root's; 2 tokens of width 2."""
     features = jnp.zeros((1, 4, 2))
     output = [[[0.5, 0.0], [3.0, 0.0], [0.0, 1.0], [9.0, 9.0]]]
     model = FixedModel([[[1.0, 0.0], [0.0, 3.0]]], output)
-    codebook = Codebook(jnp.array([[0.0, 0.0], [0.0, 2.0]]), jnp.ones(2), jnp.ones((2, 2)), jnp.array(True))
+    codes = jnp.array([[[0.0, 0.0], [0.0, 2.0]]])
+    codebook = Codebook(codes, jnp.ones((1, 2)), codes, jnp.ones(1, bool))
     window = {"features": features, "observed": jnp.ones((1, 2)), "valid": jnp.array([[1.0, 1.0, 1.0, 0.0]])}
-    weight = np.array([1.0, 2.0], np.float32)
+    format = MotionFormat("two", "", (Channel("hip", "rad", "hip"), Channel("x", "m", "x")), Root("x", "x", "x"))
 
-    terms, (latents, valid) = losses.sums(model, weight, {}, codebook, window, keys(1))
+    terms, (latents, choice, valid) = losses.sums(model, format, {"quantizer": {}}, codebook, window, keys(1))
     # smooth L1: half the square up to 1, then |x| - 1/2
     assert float(terms["reconstruction"]) == pytest.approx((0.125 + 2.5 + 0) + 2 * 0.5)
     assert float(terms["velocity"]) == pytest.approx((2.0 + 2.5) + 2 * 0.5)
     assert float(terms["commitment"]) == pytest.approx(1.0 + 1.0)  # to codes 0 and 1
-    np.testing.assert_array_equal(latents, [[1.0, 0.0], [0.0, 3.0]])
-    np.testing.assert_array_equal(valid, [1.0, 1.0])
-    counts = losses.counts(model.config, weight, window)
-    assert {k: float(v) for k, v in counts.items()} == {"reconstruction": 9.0, "velocity": 6.0, "commitment": 4.0}
+    # the root's errors 0, 0, 1 add up to 0, 0, 1 frames, each of half a second; the hip's do not matter
+    assert float(terms["travel"]) == pytest.approx(0.125)
+    np.testing.assert_array_equal(latents[0], [[1.0, 0.0], [0.0, 3.0]])
+    np.testing.assert_array_equal(choice[0], [0, 1])
+    np.testing.assert_array_equal(valid[0], [1.0, 1.0])
+    counts = {k: float(v) for k, v in losses.counts(model.config, format, window).items()}
+    assert counts == {"reconstruction": 9.0, "velocity": 6.0, "travel": 3.0, "commitment": 4.0}
 
 
 def test_weights_of_terms_and_channels():
-    assert losses.weights(CONFIG) == {"reconstruction": 1.0, "velocity": 0.25, "commitment": CONFIG.commit_weight}
-    np.testing.assert_array_equal(WEIGHT, [3, 3, 1, 3, 1, 1, 1, 1])
+    expected = {"reconstruction": 1.0, "velocity": 0.25, "travel": 0.5, "commitment": CONFIG.commit_weight}
+    assert losses.weights(CONFIG) == expected
+    grid = dataclasses.replace(CONFIG, quantizer="fsq", fsq_levels=(2, 3), codebook_size=6, code_width=2)
+    assert losses.weights(grid).keys() == expected.keys() - {"commitment"}
+    assert losses.weights(dataclasses.replace(CONFIG, quantizer="simvq"))["codebook"] == 1.0
+    np.testing.assert_array_equal(losses.channel_weights(CONFIG, tiny.FORMAT), [3, 3, 1, 3, 1, 1, 1, 1])
 
 
 def test_padded_frames_and_unobserved_channels_change_nothing(params):
@@ -111,8 +130,8 @@ def test_sums_and_counts_of_a_batch_are_those_of_its_rows(params):
         "observed": rows[1]["observed"],
         "valid": rows[1]["valid"][:, :8],
     }
-    whole = all_sums(params, window)[0], losses.counts(CONFIG, WEIGHT, window)
-    parts = [(all_sums(params, row)[0], losses.counts(CONFIG, WEIGHT, row)) for row in rows]
+    whole = all_sums(params, window)[0], losses.counts(CONFIG, tiny.FORMAT, window)
+    parts = [(all_sums(params, row)[0], losses.counts(CONFIG, tiny.FORMAT, row)) for row in rows]
     for which in (0, 1):
         for name in losses.weights(CONFIG):
             total = sum(float(part[which][name]) for part in parts)
@@ -120,8 +139,8 @@ def test_sums_and_counts_of_a_batch_are_those_of_its_rows(params):
 
 
 def test_latents_for_the_codebook_are_marked_where_they_are_padding(params):
-    _, (latents, valid) = all_sums(params, batch())
-    assert latents.shape == (12, 4)
+    _, (latents, _, valid) = all_sums(params, batch())
+    assert latents.shape == (1, 12, 4)
     np.testing.assert_array_equal(valid.reshape(3, 4), [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]])
 
 
@@ -129,7 +148,7 @@ def test_gradients_pass_straight_through_the_quantizer(params):
     """The reconstruction's gradient reaches the encoder as if the code were its output; commitment pulls it too."""
 
     def gradient(name, filled=True):
-        value = lambda p: losses.sums(MODEL, WEIGHT, p, book(filled), batch(), keys(3))[0][name]  # noqa: E731
+        value = lambda p: losses.sums(MODEL, tiny.FORMAT, p, book(filled), batch(), keys(3))[0][name]  # noqa: E731
         return jax.jit(jax.grad(value))(params)["params"]
 
     def size(tree):
@@ -139,8 +158,39 @@ def test_gradients_pass_straight_through_the_quantizer(params):
     commitment = gradient("commitment")
     assert size(commitment["encoder"]) > 1e-3
     assert size(commitment["decoder"]) == 0
-    # Until the codebook is filled, latents are their own codes.
-    assert float(all_sums(params, batch(), filled=False)[0]["commitment"]) == 0
+
+
+def test_until_the_codebook_is_filled_latents_are_their_own_codes(params):
+    window = batch()
+    output = MODEL.apply(params, window["features"], window["observed"][:, None], window["valid"])
+    weight = window["valid"][..., None] * window["observed"][:, None] * losses.channel_weights(CONFIG, tiny.FORMAT)
+    expected = float(jnp.sum(weight * optax.huber_loss(output, window["features"])))
+    assert float(all_sums(params, window, filled=False)[0]["reconstruction"]) == pytest.approx(expected, rel=1e-5)
+    assert float(all_sums(params, window)[0]["reconstruction"]) != pytest.approx(expected, rel=1e-3)
+
+
+def test_a_learned_codebook_is_drawn_to_its_latents_and_they_to_it():
+    config = dataclasses.replace(CONFIG, quantizer="simvq")
+    model = Autoencoder(config, SIZE)
+    params = init_params(model, jax.random.key(1))
+
+    def gradient(name):
+        value = lambda p: losses.sums(model, tiny.FORMAT, p, {}, batch(), keys(3))[0][name]  # noqa: E731
+        grads = jax.jit(jax.grad(value))(params)
+        return {k: max(float(jnp.abs(x).max()) for x in jax.tree.leaves(v)) for k, v in grads.items()}
+
+    assert gradient("codebook")["quantizer"] > 1e-3
+    assert gradient("codebook")["params"] == 0
+    assert gradient("commitment")["quantizer"] == 0
+    assert gradient("commitment")["params"] > 1e-3
+
+
+def test_some_windows_use_the_first_levels_only():
+    config = TokenizerConfig(quantizer="rvq", levels=4, level_dropout=0.6)
+    used = np.asarray(losses.levels_used(config, keys(4000)))
+    assert (np.diff(used, axis=0) <= 0).all()
+    share = np.bincount(used.sum(axis=0).astype(int), minlength=5) / 4000
+    assert share == pytest.approx([0, 0.2, 0.2, 0.2, 0.4], abs=0.03)
 
 
 def test_channel_dropout_hides_a_uniform_share_in_so_many_windows():
@@ -167,11 +217,11 @@ def test_hidden_channels_still_count_in_the_loss(params):
     """Channel dropout hides from the encoder only: the decoder must fill in what it did not see."""
     model = Autoencoder(TokenizerConfig(**{**CONFIG.__dict__, "channel_dropout": 1.0}), SIZE)
     window = batch()
-    hidden, _ = jax.jit(partial(losses.sums, model, WEIGHT))(params, book(), window, keys(3))
+    hidden, _ = jax.jit(partial(losses.sums, model, tiny.FORMAT))(params, book(), window, keys(3))
     assert float(hidden["reconstruction"]) != pytest.approx(
         float(all_sums(params, window)[0]["reconstruction"]), rel=1e-3
     )
     changed = {**window, "features": window["features"].copy()}
     changed["features"][0, :, 0] += 100.0
-    added = jax.jit(partial(losses.sums, model, WEIGHT))(params, book(), changed, keys(3))[0]["reconstruction"]
+    added = jax.jit(partial(losses.sums, model, tiny.FORMAT))(params, book(), changed, keys(3))[0]["reconstruction"]
     assert float(added) > float(hidden["reconstruction"]) + 1000

@@ -62,7 +62,7 @@ def test_decode_gives_the_frames_asked_for_from_the_placement_on(frames):
 def test_decoding_equals_the_model_without_padding():
     """Up to the last frame, for a length that is padded to a bucket."""
     one, codes = tiny.tokenizer(), np.resize([3, 1, 4, 1, 5, 9, 2, 6], 17)
-    features = one.model.apply(one.params, one.codes[codes][None], np.ones((1, 68), np.float32), method="decode")[0]
+    features = one.model.apply(one.params, one.table[0][codes][None], np.ones((1, 68), np.float32), method="decode")[0]
     values = from_features(one.format, 30.0, np.asarray(features) * one.statistics.std + one.statistics.mean)
     np.testing.assert_allclose(one.decode(codes).values, values, atol=1e-5)
     assert np.abs(one.decode(codes[::-1]).values - values).max() > 1e-3
@@ -78,9 +78,31 @@ def test_prepared_features_are_normalised_and_zero_where_unobserved():
     np.testing.assert_allclose(features[:, hip], (recording.values[:, hip] - mean) / std, atol=1e-5)
 
 
-@pytest.mark.parametrize("codes", [[], [0, 16], [-1, 3]])
-def test_codes_outside_the_codebook_are_refused(codes):
-    with pytest.raises(InputError, match="non-empty array of 0..15"):
+def test_codes_of_several_levels_stand_together_and_add_up():
+    one = tiny.tokenizer()
+    config = dataclasses.replace(one.config, quantizer="rvq", levels=3)
+    table = np.concatenate([one.table, np.random.default_rng(0).normal(0, 0.05, (2, 16, 8))]).astype(np.float32)
+    three = dataclasses.replace(one, config=config, table=table)
+    for coarse, codes in zip(one.encode(RAGGED), three.encode(RAGGED), strict=True):
+        steps = codes.reshape(-1, 3)
+        np.testing.assert_array_equal(steps[:, 0], coarse)
+        np.testing.assert_array_equal(steps // 16, np.tile([0, 1, 2], (len(steps), 1)))
+        latents = table[0, steps[:, 0]] + table[1, steps[:, 1] - 16] + table[2, steps[:, 2] - 32]
+        whole = np.ones((1, 4 * len(steps)), np.float32)
+        features = np.asarray(one.model.apply(one.params, latents[None], whole, method="decode"))[0]
+        values = from_features(one.format, 30.0, features * one.statistics.std + one.statistics.mean)
+        np.testing.assert_allclose(three.decode(codes).values, values, atol=1e-4)
+    with pytest.raises(InputError, match="16 for each of 3 levels in turn"):
+        three.decode(np.array([0, 16, 15]))
+    with pytest.raises(InputError, match="4 codes; expected whole steps of 3"):
+        three.decode(np.array([0, 16, 32, 1]))
+
+
+@pytest.mark.parametrize(
+    ("codes", "named"), [([], "expected whole steps"), ([0, 16], "of 0..15"), ([-1, 3], "of 0..15")]
+)
+def test_codes_outside_the_codebook_are_refused(codes, named):
+    with pytest.raises(InputError, match=named):
         tiny.tokenizer().decode(np.array(codes, np.int32))
 
 

@@ -16,9 +16,8 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.parallel.strategies import Runner
-from biomechjax.tokenizer.losses import channel_weights
+from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.tokenizer.quantizer import empty_codebook
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
@@ -31,11 +30,12 @@ TRAIN = TrainConfig(steps=9, batch_size=4, learning_rate=1e-3, warmup_steps=3, l
 
 
 def tokenizer_run() -> tuple:
-    config = dataclasses.replace(tiny.TOKENIZER, reset_below=0.6, ema_decay=0.7)
+    config = dataclasses.replace(tiny.TOKENIZER, quantizer="rvq", levels=2, reset_below=0.6, ema_decay=0.7)
     walks = [tiny.walk(i, 20 + 15 * i) for i in range(6)]
     items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics)[0], r.observed) for r in walks]
-    learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), channel_weights(config, tiny.FORMAT))
-    return learner, tiny.tokenizer().params, empty_codebook(config), window_batches(items, 32, TRAIN.batch_size, 0)
+    learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), tiny.FORMAT)
+    params = tiny.tokenizer().params | {"quantizer": {}}
+    return learner, params, averages.empty(config), window_batches(items, 32, TRAIN.batch_size, 0)
 
 
 def decoder_run() -> tuple:
@@ -103,7 +103,7 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path, log, make, number):
     assert int(resumed.step) == TRAIN.steps
     assert_same(resumed, whole)
     if make is tokenizer_run:
-        assert bool(resumed.extra.filled)
+        assert resumed.extra.filled.all()
 
 
 def test_resuming_needs_the_saved_state(tmp_path, log):
