@@ -75,6 +75,16 @@ class Recording:
         """The values [F] of one channel by name."""
         return self.values[:, self.format.indices[name]]
 
+    def lasting(self, seconds: float) -> "Recording":
+        """The same frames spread evenly over `seconds` from the first to the last, with a note.
+
+        Raises:
+            InputError: the rate that gives is out of range.
+        """
+        rate = (len(self.values) - 1) / seconds
+        note = f"Its {len(self.values)} frames are taken to span {seconds:g} s, as given."
+        return dataclasses.replace(self, rate_hz=rate, notes=(*self.notes, note))
+
     def resampled(self, rate_hz: float) -> "Recording":
         """The same movement at another rate, low-pass filtered where frames are dropped.
 

@@ -1,0 +1,54 @@
+"""MATLAB files (`.mat`, version 5 to 7) with gait cycles: a structure with names and cycles of 100 points each.
+
+As in the recordings of predictcpgait (Falisse et al. 2020, doi 10.3389/fnhum.2020.00040):
+`ExperimentalData.Q.subject1.Qs` has `colheaders` [C] and `all` [F, C, cycles], in degrees and metres.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from biomechjax.errors import InputError
+from biomechjax.motion.assemble import assemble
+from biomechjax.motion.format import load_format
+from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.recording import Recording
+
+MAX_BYTES = 200 * 10**6
+FORMAT, POSITIONS = "predictcpgait", "ExperimentalData.Q.subject1.Qs.all"
+
+
+def read_mat(path: Path, options: ReadOptions) -> Recording:
+    """One gait cycle; its rate is a placeholder, one cycle a second, until the caller gives the duration.
+
+    `options.array` is `PATH.all[i]`, i the cycle from 0; the format is predictcpgait's unless one is given.
+
+    Raises:
+        InputError: no readable MATLAB file, no such cycle, or no duration is given.
+    """
+    match = re.fullmatch(r"([\w.]+)\.(\w+)\[(\d+)\]", options.array or "")
+    if match is None or options.duration_s is None:
+        raise InputError(
+            f"{path}: which cycle, and how long it took, is not in the file; give the array, such as {POSITIONS}[0] "
+            "for the first, and the duration in seconds"
+        )
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB")
+    try:
+        table: Any = scipy.io.loadmat(path, simplify_cells=True)
+        for key in match[1].split("."):
+            table = table[key]
+        names = [str(n) for n in table["colheaders"]]
+        cycles = np.asarray(table[match[2]], np.float64)
+        values = cycles[:, :, int(match[3])]
+    # SciPy raises whatever a damaged file leads it into.
+    except Exception as e:
+        raise InputError(f"{path}: no cycle {options.array} with colheaders beside it: {e!r}") from e
+    if values.shape[1] != len(names):
+        raise InputError(f"{path}: {options.array} has {values.shape[1]} columns and {len(names)} colheaders")
+    columns = dict(zip(names, values.T, strict=True))
+    rate_hz = float(len(values) - 1)
+    return assemble(load_format(options.format or FORMAT), columns, rate_hz, ReadOptions(unit="deg"), path)
