@@ -77,7 +77,7 @@ def main() -> None:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for note, count in prepared.notes.items():
-        console.print(f"note on {count} of {prepared.written}: {note}")
+        console.print(f"note on {count} of {prepared.written}{', as on the first' if count > 1 else ''}: {note}")
     for which, reason in prepared.left_out:
         console.print(f"left out {which}: {reason}")
     console.print(

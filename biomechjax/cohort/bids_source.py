@@ -45,8 +45,8 @@ def prepare_bids(
     Args:
         input: the folder with participants.tsv.
         out: the cohort folder to make.
-        format: of the recordings and of the cohort, a name or .toml file; else that in the folder's
-            motion_format.json, else canonical.
+        format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
+            folder without motion_format.json is read in it too.
         test_participants: with or without "sub-"; if none are given and the folder has no splits, the last fifth.
         progress: called while reading.
 
@@ -57,7 +57,7 @@ def prepare_bids(
     root = Path(input)
     description = _json(root / "dataset_description.json")
     people = _participants(root / "participants.tsv")
-    target = _format(root, format)
+    own, target = _formats(root, format)
     files = sorted(root.glob("sub-*/**/*_motion.tsv"))
     recordings: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ def prepare_bids(
         which = file.relative_to(root).as_posix()
         try:
             labels[which] = _labels(file, people, scans)
-            recordings[which] = _read(file, target)
+            recordings[which] = _read(file, own)
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
@@ -112,11 +112,13 @@ def _json(path: Path) -> dict[str, Any]:
     return table
 
 
-def _format(root: Path, wanted: str | None) -> MotionFormat:
-    own = root / "motion_format.json"
-    if wanted is None and own.is_file():
-        return MotionFormat.from_dict(_json(own), str(own))
-    return load_format(wanted or CANONICAL)
+def _formats(root: Path, wanted: str | None) -> tuple[MotionFormat, MotionFormat]:
+    """The format of the folder and of the cohort; only biomechjax's own folders say theirs."""
+    file = root / "motion_format.json"
+    if not file.is_file():
+        return load_format(wanted or CANONICAL), load_format(wanted or CANONICAL)
+    own = MotionFormat.from_dict(_json(file), str(file))
+    return own, load_format(wanted) if wanted else own
 
 
 def _participants(path: Path) -> dict[str, dict[str, Any]]:
@@ -161,10 +163,8 @@ def _labels(file: Path, people: Mapping[str, Any], scans: dict[Path, dict[str, d
     row = scans[table].get(file.relative_to(folder).as_posix(), {})
     if not row and scans[table]:
         raise InputError(f"{table.name} does not list it")
-    about = {c: None if v == ABSENT else v for c, v in row.items() if c != "filename"}
-    return (
-        {"participant_id": person, "tracksys": system, "task": task} | about | ({"session": session} if session else {})
-    )
+    about = {"participant_id": person, "tracksys": system, "task": task} | ({"session": session} if session else {})
+    return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}
 
 
 def _in_order_of_scans(labels: Mapping[str, Any], scans: Mapping[Path, Mapping[str, Any]], root: Path) -> Iterator[str]:

@@ -21,7 +21,8 @@ class Prepared:
         written: recordings in the cohort.
         format: of the cohort.
         left_out: (which, reason) of each recording that is not.
-        notes: what readers decided or dropped, with the number of written recordings it holds for.
+        notes: what readers decided or dropped, with the number of written recordings it holds for; of notes that differ
+            in numbers only the first.
     """
 
     written: int
@@ -43,7 +44,7 @@ def convert(
 ) -> tuple[dict[str, Recording], dict[str, int]]:
     """The recordings in one format, and how many of them have each note; adds those that cannot to `left_out`."""
     converted: dict[str, Recording] = {}
-    notes: dict[str, int] = {}
+    notes: dict[str, tuple[str, int]] = {}
     for which, recording in recordings.items():
         try:
             converted[which] = to_format(recording, format)
@@ -51,8 +52,9 @@ def convert(
             left_out.append((which, str(e)))
             continue
         for note in converted[which].notes:
-            notes[note] = notes.get(note, 0) + 1
-    return converted, notes
+            first, count = notes.get(kind := re.sub(r"-?\d[\d.]*", "#", note), (note, 0))
+            notes[kind] = first, count + 1
+    return converted, dict(notes.values())
 
 
 def choose_test(people: Sequence[str], wanted: Sequence[str]) -> set[str]:

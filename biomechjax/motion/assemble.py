@@ -38,9 +38,7 @@ def assemble(
     """
     said = list(notes)
     if dropped := [n for n in columns if n not in format.indices]:
-        said.append(
-            f"{len(dropped)} columns are no channel of format {format.name} and were dropped: {_list(dropped)}."
-        )
+        said.append(f"{len(dropped)} columns are no channel of format {format.name}; dropped: {_list(dropped)}.")
     found = {n: v for n, v in columns.items() if n in format.indices}
     if not found:
         raise InputError(
@@ -51,10 +49,12 @@ def assemble(
         said.append(f"{len(empty)} channels are empty and count as not observed: {_list(empty)}.")
     values = np.zeros((len(next(iter(found.values()))), format.size))
     observed = np.zeros(format.size, bool)
-    for name in found.keys() - set(empty):
+    for name, column in found.items():
+        if name in empty:
+            continue
         index = format.indices[name]
         angle = format.channels[index].unit == "rad"
-        values[:, index] = _in_radians(found[name], name, options, path) if angle else found[name] * _metres(options)
+        values[:, index] = _in_radians(column, name, options, path) if angle else column * _metres(options)
         observed[index] = True
     if format.root and observed[heading := format.indices[format.root.heading]]:
         # A gap is left as it is, for the recording to tell.

@@ -22,6 +22,8 @@ SIZE = 44
 MAX_BYTES = 200 * 10**6
 POSITION = {"pelvis_tx": 1, "pelvis_ty": 2, "pelvis_tz": 3}
 HINGES = {"knee_angle_r": 20, "elbow_flex_r": 29, "knee_angle_l": 34, "elbow_flex_l": 43}
+# With the second angle near a quarter turn, the first and the last are not defined and leap.
+LEAPS_RAD = np.deg2rad(80.0)
 # Ball joints: channels of the rotations about z, x and y. The neck has no counterpart that could be checked, and of
 # the ankle only the first angle has one.
 BALLS: dict[int, tuple[str | None, str | None, str | None]] = {
@@ -44,11 +46,16 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
     """
     frames = _frames(read_json(path), path)
     columns = {name: frames[:, i] for name, i in (POSITION | HINGES).items()}
+    left_out: list[str] = []
     for first, names in BALLS.items():
         quaternion = frames[:, [first + 1, first + 2, first + 3, first]]
         if (np.linalg.norm(quaternion, axis=1) < 0.5).any():
             raise InputError(f"{path}: columns {first} to {first + 3} are no rotations")
         angles = np.unwrap(Rotation.from_quat(quaternion).as_euler("ZXY"), axis=0)
+        if np.abs(angles[:, 1]).max() > LEAPS_RAD:
+            left_out += [name for name in names if name]
+            continue
+        angles -= 2 * np.pi * np.round(np.median(angles, axis=0) / (2 * np.pi))
         for name, angle, axis in zip(names, angles.T, "zxy", strict=True):
             if name:
                 columns[name] = -angle if name.endswith("_l") and axis != "z" else angle
@@ -56,6 +63,8 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
     time_s = np.concatenate([[0.0], np.cumsum(frames[:-1, 0])])
     rate_hz, columns, notes = even_steps(time_s, columns, path)
     notes += ("Rotations of the neck and, but for flexion, of the ankles have no canonical channel and were dropped.",)
+    if left_out:
+        notes += (f"The body turns so far that angles leap; not observed: {', '.join(left_out)}.",)
     return assemble(load_format(CANONICAL), columns, rate_hz, ReadOptions(unit="rad"), path, notes)
 
 
