@@ -17,7 +17,7 @@ UNEVEN = 0.01  # steps of time that differ by more than this share of their mean
 def assemble(
     format: MotionFormat,
     columns: Mapping[str, np.ndarray],
-    rate_hz: float,
+    timing: float | np.ndarray,
     options: ReadOptions,
     path: Path,
     notes: tuple[str, ...] = (),
@@ -30,49 +30,72 @@ def assemble(
 
     Args:
         columns: numbers as the file has them; angles in `options.unit`, lengths in `options.unit_m`.
+        timing: frames per second, or the time of each frame in seconds [F]. Uneven steps are interpolated linearly onto
+            as many even ones, with a note.
         labels: names of everything in the file, for telling its model; the columns if empty.
 
     Raises:
         InputError: no column is a channel, the unit of angles is not given, angles said to be in radians are whole
-            turns, or what `Recording` checks.
+            turns, time is not finite and increasing (with the row, from 1), or what `Recording` checks.
     """
     said = list(notes)
     if dropped := [n for n in columns if n not in format.indices]:
-        said.append(f"{len(dropped)} columns are no channel of format {format.name}; dropped: {_list(dropped)}.")
+        said.append(f"{len(dropped)} columns are no channel of format {format.name}; dropped: {', '.join(dropped)}.")
     found = {n: v for n, v in columns.items() if n in format.indices}
     if not found:
         raise InputError(
             f"{path}: no column is a channel of format {format.name} (such as {format.names[0]}); "
-            f"found {_list(list(columns))}; give its format"
+            f"found {', '.join(columns)}; give its format"
         )
     if empty := [n for n, v in found.items() if np.isnan(v).all()]:
-        said.append(f"{len(empty)} channels are empty and count as not observed: {_list(empty)}.")
+        said.append(f"{len(empty)} channels are empty and count as not observed: {', '.join(empty)}.")
     values = np.zeros((len(next(iter(found.values()))), format.size))
-    observed = np.zeros(format.size, bool)
-    for name, column in found.items():
-        if name in empty:
-            continue
-        index = format.indices[name]
+    observed = np.array([n in found and n not in empty for n in format.names])
+    for index in np.flatnonzero(observed):
+        name, column = format.names[index], found[format.names[index]]
         angle = format.channels[index].unit == "rad"
-        values[:, index] = _in_radians(column, name, options, path) if angle else column * _metres(options)
-        observed[index] = True
-    if format.root and observed[heading := format.indices[format.root.heading]]:
-        # A gap is left as it is, for the recording to tell.
+        values[:, index] = _in_radians(column, name, options, path) if angle else column * (options.unit_m or 1.0)
+    _check_unit(format, values, options, path, said)
+    if format.root:
+        heading = format.indices[format.root.heading]
+        # What lies beyond a gap cannot be told; the recording will tell of the gap.
         if np.isfinite(values[:, heading]).all():
             values[:, heading] = np.unwrap(values[:, heading])
+    if isinstance(timing, np.ndarray):
+        timing, values, uneven = _even_steps(timing, values, path)
+        said += uneven
     if format.name == CANONICAL and np.isfinite(values).all():
         said += bend_knees_negative(format, values, labels or tuple(columns))
-    return Recording(format, rate_hz, values.astype(np.float32), observed, str(path), tuple(said))
+    with np.errstate(over="ignore"):  # becomes infinite, which the recording tells
+        return Recording(format, timing, values.astype(np.float32), observed, str(path), tuple(said))
 
 
-def even_steps(
-    time_s: np.ndarray, columns: dict[str, np.ndarray], path: Path
-) -> tuple[float, dict[str, np.ndarray], tuple[str, ...]]:
-    """Rate in hertz and the columns in even steps of time, interpolated linearly with a note where they were not.
+def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:
+    if options.unit is None:
+        raise InputError(f"{path}: the file does not say the unit of its angles ({name}); give the unit, deg or rad")
+    return np.deg2rad(angle) if options.unit == "deg" else angle
 
-    Raises:
-        InputError: fewer than two frames, or time is not finite and increasing (with the row, from 1).
-    """
+
+def _check_unit(format: MotionFormat, values: np.ndarray, options: ReadOptions, path: Path, said: list[str]) -> None:
+    """Refuses degrees that are called radians, and notes what may be the opposite."""
+    if not format.angles.any() or np.isnan(values).all():
+        return
+    if options.unit == "deg":
+        largest = np.rad2deg(np.nanmax(np.abs(values[:, format.angles])))
+        if 0 < largest < 2 * np.pi:
+            said.append(f"No angle is beyond {largest:.1f} degrees; if they are radians, give the unit rad.")
+        return
+    # No joint spends half a trial beyond a full turn.
+    median = np.nanmedian(np.abs(values), axis=0) * format.angles
+    if median.max() > 2 * np.pi:
+        raise InputError(
+            f"{path}: {format.names[int(median.argmax())]} is beyond {median.max():.0f} rad half of the time; "
+            "give the unit deg if it is"
+        )
+
+
+def _even_steps(time_s: np.ndarray, values: np.ndarray, path: Path) -> tuple[float, np.ndarray, list[str]]:
+    """Rate in hertz and values [F, C] in even steps of time, interpolated linearly with a note where they were not."""
     if len(time_s) < 2:
         raise InputError(f"{path}: {len(time_s)} rows; expected at least 2")
     wrong = ~(np.isfinite(time_s) & np.append(True, np.diff(time_s) > 0))
@@ -80,29 +103,10 @@ def even_steps(
         row = int(wrong.argmax())
         raise InputError(f"{path}: row {row + 1}: time is {time_s[row]:g}; expected seconds that increase")
     steps = np.diff(time_s)
-    rate_hz = (len(time_s) - 1) / (time_s[-1] - time_s[0])
+    rate_hz = float((len(time_s) - 1) / (time_s[-1] - time_s[0]))
     if np.abs(steps * rate_hz - 1).max() <= UNEVEN:
-        return rate_hz, columns, ()
+        return rate_hz, values, []
     grid = np.linspace(time_s[0], time_s[-1], len(time_s))
-    even = {name: np.interp(grid, time_s, column) for name, column in columns.items()}
+    values = np.stack([np.interp(grid, time_s, column) for column in values.T], axis=1)
     note = f"Time goes on in steps of {steps.min():.4g} to {steps.max():.4g} s; interpolated to {rate_hz:.4g} Hz."
-    return rate_hz, even, (note,)
-
-
-def _metres(options: ReadOptions) -> float:
-    return 1.0 if options.unit_m is None else options.unit_m
-
-
-def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:
-    if options.unit is None:
-        raise InputError(f"{path}: the file does not say the unit of its angles ({name}); give the unit, deg or rad")
-    if options.unit == "deg":
-        return np.deg2rad(angle)
-    # No joint spends half a trial beyond a full turn.
-    if (median := np.nanmedian(np.abs(angle))) > 2 * np.pi:
-        raise InputError(f"{path}: {name} is beyond {median:.0f} rad half of the time; give the unit deg if it is")
-    return angle
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names)
+    return rate_hz, values, [note]

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from biomechjax.errors import InputError
-from biomechjax.motion.assemble import assemble, even_steps
+from biomechjax.motion.assemble import assemble
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
@@ -61,11 +61,10 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
                 columns[name] = -angle if name.endswith("_l") and axis != "z" else angle
     # A row lasts until the next; the last one's duration is 0.
     time_s = np.concatenate([[0.0], np.cumsum(frames[:-1, 0])])
-    rate_hz, columns, notes = even_steps(time_s, columns, path)
-    notes += ("Rotations of the neck and, but for flexion, of the ankles have no canonical channel and were dropped.",)
+    notes = ["Rotations of the neck and, but for flexion, of the ankles have no canonical channel and were dropped."]
     if left_out:
-        notes += (f"The body turns so far that angles leap; not observed: {', '.join(left_out)}.",)
-    return assemble(load_format(CANONICAL), columns, rate_hz, ReadOptions(unit="rad"), path, notes)
+        notes.append(f"The body turns so far that angles leap; not observed: {', '.join(left_out)}.")
+    return assemble(load_format(CANONICAL), columns, time_s, ReadOptions(unit="rad"), path, tuple(notes))
 
 
 def read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from biomechjax.errors import InputError
-from biomechjax.motion.assemble import assemble, even_steps
+from biomechjax.motion.assemble import assemble
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
@@ -77,9 +77,8 @@ def read_named_storage(path: Path, options: ReadOptions) -> Recording:
     assert options.format is not None
     storage = read_storage(path)
     columns = dict(zip(storage.labels, storage.values.T, strict=True))
-    rate_hz, columns, notes = even_steps(storage.time_s, columns, path)
     unit = ReadOptions(unit="deg" if storage.in_degrees else "rad")
-    return assemble(load_format(options.format), columns, rate_hz, unit, path, storage.notes + notes)
+    return assemble(load_format(options.format), columns, storage.time_s, unit, path, storage.notes)
 
 
 def _recording(columns: dict[str, np.ndarray], options: ReadOptions, path: Path) -> Recording:
@@ -88,13 +87,8 @@ def _recording(columns: dict[str, np.ndarray], options: ReadOptions, path: Path)
         found = f"columns {', '.join(times)}" if times else "no column of time"
         given = f" and a rate of {options.rate_hz:g} Hz" if options.rate_hz else ""
         raise InputError(f"{path}: {found}{given}; expected one column of {', '.join(TIME)}, or else the rate")
-    time = columns.pop(times[0]) if times else None
-    format = load_format(options.format or CANONICAL)
-    if time is None:
-        assert options.rate_hz is not None
-        return assemble(format, columns, options.rate_hz, options, path)
-    rate_hz, columns, notes = even_steps(time, columns, path)
-    return assemble(format, columns, rate_hz, options, path, notes)
+    timing = options.rate_hz or columns.pop(times[0])
+    return assemble(load_format(options.format or CANONICAL), columns, timing, options, path)
 
 
 def _check_size(path: Path) -> None:

@@ -71,6 +71,22 @@ def test_time_in_uneven_steps_is_made_even(tmp_path: Path):
     assert any("interpolated to " in n for n in found.notes)
 
 
+def test_a_heading_that_jumps_by_a_turn_goes_on_even_between_uneven_steps(tmp_path: Path):
+    uneven = TIME + 0.004 * np.sin(np.arange(FRAMES))
+    turn = 170 + 20 * uneven
+    wrapped = (turn + 180) % 360 - 180
+    found = read_recording(write(tmp_path / "a.csv", {"t": uneven, "pelvis_rotation": wrapped}), DEG)
+    np.testing.assert_allclose(np.diff(found.channel("pelvis_rotation")), np.deg2rad(20) / found.rate_hz, rtol=2e-2)
+
+
+def test_radians_called_degrees_are_noted(tmp_path: Path):
+    bend = {"t": TIME, "knee_angle_r": np.deg2rad(WALK["knee_angle_r"])}
+    assert (
+        "No angle is beyond 1.0 degrees; if they are radians"
+        in read_recording(write(tmp_path / "a.csv", bend), DEG).notes[0]
+    )
+
+
 HEADER, ROWS = "t,knee_angle_r", "".join(f"{t:.3f},-20\n" for t in TIME)
 
 
@@ -82,7 +98,7 @@ HEADER, ROWS = "t,knee_angle_r", "".join(f"{t:.3f},-20\n" for t in TIME)
         (f"{HEADER}\n{ROWS}3.0,x\n", DEG, "line 92, column knee_angle_r: 'x' is not a number"),
         (f"{HEADER}\n{ROWS}3.0\n", DEG, "line 92: 1 cells; the header has 2"),
         (f"{HEADER}\n{ROWS}1.0,-20\n", DEG, "row 91: time is 1; expected seconds that increase"),
-        (f"{HEADER}\n0,1\n", DEG, "1 rows; expected at least 2"),
+        (f"{HEADER}\n0,-20\n", DEG, "1 rows; expected at least 2"),
         (f"{HEADER}\n{ROWS}", ReadOptions(), "does not say the unit of its angles"),
         (f"{HEADER}\n{ROWS}", ReadOptions(unit="rad"), "beyond 20 rad half of the time; give the unit deg"),
         (f"{HEADER}\n{ROWS}", ReadOptions(unit="deg", rate_hz=30), "columns t and a rate of 30 Hz; expected one"),
