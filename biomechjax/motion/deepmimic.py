@@ -19,7 +19,7 @@ from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 
 SIZE = 44
-MAX_BYTES = 200 * 10**6
+MAX_BYTES = 50 * 10**6  # a Python object for each number takes ten times that
 POSITION = {"pelvis_tx": 1, "pelvis_ty": 2, "pelvis_tz": 3}
 HINGES = {"knee_angle_r": 20, "elbow_flex_r": 29, "knee_angle_l": 34, "elbow_flex_l": 43}
 # With the second angle near a quarter turn, the first and the last are not defined and leap.

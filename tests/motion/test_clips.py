@@ -129,6 +129,13 @@ def test_a_cycle_of_a_mat_file(tmp_path: Path):
         read_recording(path, ReadOptions(array="a.all[0]", duration_s=1.0))
 
 
+def test_a_mat_file_that_unpacks_to_much_more_is_refused(tmp_path: Path):
+    scipy.io.savemat(tmp_path / "a.mat", {"a": np.zeros(26 * 10**6)}, do_compression=True)
+    assert (tmp_path / "a.mat").stat().st_size < 10**6
+    with pytest.raises(InputError, match="a.mat: unpacks to more than 200 MB"):
+        read_recording(tmp_path / "a.mat", ReadOptions(array="a.all[0]", duration_s=1.0))
+
+
 @needs("cp_gait_predictcpgait")
 def test_the_child_with_cerebral_palsy_walks_in_a_crouch():
     for file, cycles, lands in (("l", 3, "l"), ("r", 4, "r")):
