@@ -58,14 +58,16 @@ def prepare_bids(
     description = _json(root / "dataset_description.json")
     people = _participants(root / "participants.tsv")
     own, target = _formats(root, format)
-    files = sorted(root.glob("sub-*/**/*_motion.tsv"))
+    scans, present = _scans(root), dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
+    files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
     recordings: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
     left_out: list[tuple[str, str]] = []
-    scans: dict[Path, dict[str, dict[str, str]]] = {}
     for done, file in enumerate(files, start=1):
-        which = file.relative_to(root).as_posix()
+        which = file.as_posix().removeprefix(f"{root.as_posix()}/")
         try:
+            if file not in present:
+                raise InputError("absent, though scans.tsv lists it")
             labels[which] = _labels(file, people, scans)
             recordings[which] = _read(file, own)
         except InputError as e:
@@ -76,24 +78,25 @@ def prepare_bids(
     if not recordings:
         reason = f"the first: {': '.join(left_out[0])}" if left_out else "expected sub-*/motion/*_motion.tsv"
         raise InputError(f"{root}: none of {len(files)} recordings could be used; {reason}")
-    order = {which: i for i, which in enumerate(_in_order_of_scans(labels, scans, root))}
     kept = {labels[which]["participant_id"] for which in recordings}
+    left_out += [(p, "a participant without a recording that could be used") for p in people if p not in kept]
     rows = _with_splits([row for p, row in people.items() if p in kept], test_participants)
     systems = {labels[which]["tracksys"] for which in recordings}
+    several = len(systems) > 1
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
-        for which in sorted(recordings, key=lambda w: order[w]):
+        for which, recording in recordings.items():
             about = dict(labels[which])
             system = about.pop("tracksys")
             if about.pop("participant_id") == participant["participant_id"]:
-                yield about | ({"tracking_system": system} if len(systems) > 1 else {}), recordings[which]
+                yield about | ({"tracking_system": system} if several else {}), recording
 
     write_cohort(
         out,
         name=str(description.get("Name", root.name)),
         simulated=bool(description.get("Simulated", False)),
         format=target,
-        tracking_system=systems.pop() if len(systems) == 1 else "several",
+        tracking_system="several" if several else systems.pop(),
         participants=rows,
         trials=trials_of,
         columns=_json(root / "participants.json") | _json(root / "scans.json"),
@@ -147,7 +150,13 @@ def _with_splits(people: list[dict[str, Any]], wanted: Sequence[str]) -> list[di
     return [row | {"split": "test" if row["participant_id"] in test else "train"} for row in people]
 
 
-def _labels(file: Path, people: Mapping[str, Any], scans: dict[Path, dict[str, dict[str, str]]]) -> dict[str, Any]:
+def _scans(root: Path) -> dict[Path, dict[str, str]]:
+    """The row of each file that some scans.tsv lists, in their order."""
+    tables = sorted(root.glob("sub-*/**/*_scans.tsv"))
+    return {table.parent / row["filename"]: row for table in tables for row in read_table(table, ("filename",))}
+
+
+def _labels(file: Path, people: Mapping[str, Any], scans: Mapping[Path, Mapping[str, str]]) -> dict[str, Any]:
     """Labels of a recording from its name and its row in scans.tsv, with participant_id and tracksys."""
     match = _FILE.fullmatch(file.name)
     if match is None:
@@ -155,22 +164,11 @@ def _labels(file: Path, people: Mapping[str, Any], scans: dict[Path, dict[str, d
     person, session, task, system = match.groups()
     if person not in people:
         raise InputError(f"participant {person} is not in participants.tsv")
-    folder = file.parent.parent
-    table = folder / f"{person}{f'_ses-{session}' if session else ''}_scans.tsv"
-    if table not in scans:
-        rows = read_table(table, ("filename",)) if table.is_file() else []
-        scans[table] = {row["filename"]: row for row in rows}
-    row = scans[table].get(file.relative_to(folder).as_posix(), {})
-    if not row and scans[table]:
-        raise InputError(f"{table.name} does not list it")
+    if file not in scans and any(file.parent.parent.glob("*_scans.tsv")):
+        raise InputError("the scans.tsv of its folder does not list it")
     about = {"participant_id": person, "tracksys": system, "task": task} | ({"session": session} if session else {})
+    row = scans.get(file, {})
     return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}
-
-
-def _in_order_of_scans(labels: Mapping[str, Any], scans: Mapping[Path, Mapping[str, Any]], root: Path) -> Iterator[str]:
-    """Recordings that scans.tsv lists in its order, then the others; a listed one that is absent is not one."""
-    listed = [(table.parent / name).relative_to(root).as_posix() for table, rows in scans.items() for name in rows]
-    yield from dict.fromkeys([*(w for w in listed if w in labels), *labels])
 
 
 def _read(file: Path, format: MotionFormat) -> Recording:

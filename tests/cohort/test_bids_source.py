@@ -102,10 +102,14 @@ def test_what_cannot_be_read_is_listed_and_the_rest_written(tmp_path: Path):
     table.write_text(
         table.read_text()
         + "".join(
-            f"motion/{stem.format(t)}_motion.tsv\t1\n" for t in ("unit", "none", "twice", "rate", "cells", "channels")
+            f"motion/{stem.format(t)}_motion.tsv\t1\n"
+            for t in ("unit", "none", "twice", "rate", "cells", "channels", "absent")
         )
     )
+    table.write_text(table.read_text() + f"/elsewhere/{stem.format('outside')}_motion.tsv\t1\n")
     motion(folder, stem.format("unlisted"))
+    with (root / "participants.tsv").open("a") as file:
+        file.write("sub-08\t30\n")
     motion(root / "sub-09" / "motion", "sub-09_task-walk_tracksys-imu")
     motion(root / "sub-02" / "motion", "sub-02_walk")
     prepared = prepare_bids(root, tmp_path / "out")
@@ -117,7 +121,10 @@ def test_what_cannot_be_read_is_listed_and_the_rest_written(tmp_path: Path):
         stem.format("rate"): "SamplingFrequency is 0",
         stem.format("cells"): "line 1, column 3: 'x' is not a number",
         stem.format("channels"): "_channels.tsv: not readable",
-        stem.format("unlisted"): "scans.tsv does not list it",
+        stem.format("unlisted"): "scans.tsv of its folder does not list it",
+        stem.format("outside"): "absent, though scans.tsv lists it",
+        stem.format("absent"): "absent, though scans.tsv lists it",
+        "sub-08": "a participant without a recording",
         "sub-09_task-walk_tracksys-imu": "participant sub-09 is not in participants.tsv",
         "sub-02_walk": "the name is not sub-XX",
     }
