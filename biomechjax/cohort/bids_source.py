@@ -86,10 +86,9 @@ def prepare_bids(
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
         for which, recording in recordings.items():
-            about = dict(labels[which])
-            system = about.pop("tracksys")
-            if about.pop("participant_id") == participant["participant_id"]:
-                yield about | ({"tracking_system": system} if several else {}), recording
+            if labels[which]["participant_id"] == participant["participant_id"]:
+                about = {c: v for c, v in labels[which].items() if c not in ("participant_id", "tracksys")}
+                yield about | ({"tracking_system": labels[which]["tracksys"]} if several else {}), recording
 
     write_cohort(
         out,

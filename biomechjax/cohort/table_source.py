@@ -54,41 +54,30 @@ def prepare_table(
     input = Path(input)
     lines = _read_lines(input)
     splits = _splits(lines, input)
-    recordings: dict[str, Recording] = {}
-    rows: dict[str, dict[str, str]] = {}
+    rows = {_name(number, row): row for number, row in lines.items()}
     left_out: list[tuple[str, str]] = []
-    seen: dict[tuple[str, str], str] = {}
-    for done, (number, row) in enumerate(lines.items(), start=1):
-        which = f"line {number}, {row.get('file') or 'no file'}" + (f", {row['array']}" if row.get("array") else "")
-        try:
-            file, same = _file(row, input.parent), (row.get("file", ""), row.get("array", ""))
-            if same in seen:
-                raise InputError(f"the same recording as {seen[same]}; a recording stands once")
-            recordings[which] = read_recording(file, _options(row, input.parent))
-            rows[which] = row
-            seen[same] = f"line {number}"
-        except InputError as e:
-            left_out.append((which, str(e)))
-        if progress:
-            progress(done, len(lines))
+    recordings = _read(rows, input.parent, left_out, progress)
     target = common_format(list(recordings.values()), format)
     recordings, notes = convert(recordings, target, left_out)
     if not recordings:
         raise InputError(f"{input}: none of {len(lines)} lines could be used; the first: {': '.join(left_out[0])}")
-    people = sorted({rows[which]["participant"] for which in recordings})
+    of: dict[str, list[str]] = {}
+    for which in recordings:
+        of.setdefault(rows[which]["participant"], []).append(which)
+    people = sorted(of)
     ids = _ids(people, input)
     if splits and test_participants:
         raise InputError(f"{input}: the table has a column split; leave --test-participants out")
     if not splits:
         test = choose_test(people, test_participants)
         splits = {p: "test" if p in test else "train" for p in people}
+    person_of = {i: p for p, i in ids.items()}
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
-        for which, recording in recordings.items():
+        for which in of[person_of[participant["participant_id"]]]:
             row = rows[which]
-            if ids[row["participant"]] == participant["participant_id"]:
-                labels = {c: v for c, v in row.items() if c not in (*REQUIRED, *OPTIONS, "split")}
-                yield {"task": bids_label(row["task"]), **labels, "source_file": row["file"]}, recording
+            labels = {c: v for c, v in row.items() if c not in (*REQUIRED, *OPTIONS, "split")}
+            yield {"task": bids_label(row["task"]), **labels, "source_file": row["file"]}, recordings[which]
 
     write_cohort(
         out,
@@ -99,9 +88,33 @@ def prepare_table(
         participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
         trials=trials_of,
     )
-    order = list(lines)
-    left_out.sort(key=lambda x: order.index(int(x[0].split(",")[0].removeprefix("line "))))
-    return Prepared(len(recordings), target, left_out, notes)
+    order = {which: i for i, which in enumerate(rows)}
+    return Prepared(len(recordings), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
+
+
+def _name(number: int, row: Mapping[str, str]) -> str:
+    return ", ".join([f"line {number}", row.get("file", "no file"), *([row["array"]] if "array" in row else [])])
+
+
+def _read(
+    rows: Mapping[str, dict[str, str]], folder: Path, left_out: list[tuple[str, str]], progress: Progress | None
+) -> dict[str, Recording]:
+    """The recordings that can be read, by their line; adds the others to `left_out`."""
+    recordings: dict[str, Recording] = {}
+    seen: dict[tuple[Path, str], str] = {}
+    for done, (which, row) in enumerate(rows.items(), start=1):
+        try:
+            file = _file(row, folder)
+            same = file.resolve(), row.get("array", "")
+            if same in seen:
+                raise InputError(f"the same recording as {seen[same]}; a recording stands once")
+            recordings[which] = read_recording(file, _options(row, folder))
+            seen[same] = which
+        except InputError as e:
+            left_out.append((which, str(e)))
+        if progress:
+            progress(done, len(rows))
+    return recordings
 
 
 def _read_lines(path: Path) -> dict[int, dict[str, str]]:
