@@ -1,5 +1,7 @@
 """A recording of one format as one of another, where their channels mean the same."""
 
+import dataclasses
+
 import numpy as np
 
 from biomechjax.errors import InputError
@@ -17,8 +19,8 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
         InputError: no recorded channel has a counterpart in `target`.
     """
     own = recording.format
-    if own == target:
-        return recording
+    if (own.name, own.names) == (target.name, target.names):  # perhaps written before it had canonical meanings
+        return dataclasses.replace(recording, format=target)
     ours, theirs = _meanings(own), _meanings(target)
     values = np.zeros((len(recording.values), target.size), np.float32)
     observed = np.zeros(target.size, bool)

@@ -68,8 +68,11 @@ def test_a_channel_that_was_not_recorded_stays_masked():
 
 
 def test_its_own_format_is_left_alone():
-    own = recording(CANONICAL)
-    assert to_format(own, CANONICAL) is own
+    own, before = MotionFormat.from_dict(LEG), MotionFormat.from_dict(LEG | {"canonical": {}})
+    for target in (own, before):
+        found = to_format(recording(own), target)
+        assert found.format == target and found.observed.all() and found.notes == ("from a test.",)
+        np.testing.assert_array_equal(found.values, recording(own).values)
 
 
 @pytest.mark.parametrize("observed", [[True, True, True, True], [False, False, False, True]])
