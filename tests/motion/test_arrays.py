@@ -58,6 +58,13 @@ def test_velocities_tell_the_rate_and_contradict_a_wrong_one(tmp_path: Path):
         read_recording(path, ReadOptions(rate_hz=100))
 
 
+def test_a_coupled_knee_tells_the_direction_of_one_that_hardly_bends(tmp_path: Path):
+    for bend, beta, sign in ((0.05, True, -1), (0.05, False, 1), (BEND, False, -1), (-BEND, True, 1)):
+        knees = {"q_knee_angle_r": bend + 0 * TIME} | ({"q_knee_angle_r_beta_rotation1": 0 * TIME} if beta else {})
+        found = read_recording(save(tmp_path / "a.npz", **knees), ReadOptions(rate_hz=60))
+        np.testing.assert_allclose(found.channel("knee_angle_r"), sign * knees["q_knee_angle_r"], atol=1e-6)
+
+
 def test_a_height_that_is_none_is_dropped(tmp_path: Path):
     walk = WALK | {"q_pelvis_ty": 0 * TIME - 0.05}
     found = read_recording(save(tmp_path / "a.npz", **walk), ReadOptions(rate_hz=60))
