@@ -83,7 +83,6 @@ TOKENIZER = ROOT / "configs" / "quickstart_tokenizer.py"
             ["nosuch.csv: not readable as a table of trials"],
         ),
         ("prepare_data.py --source bids --input empty --out out", ["participants.tsv: not readable"]),
-        ("ask.py --ckpt empty --motion walk.mot --rate-hz 30 speed?", ["walk.mot: rate_hz is given"]),
         (f"train_tokenizer.py --config {TOKENIZER} --data columnless --out out", ["participants.tsv", "split"]),
         ("train.py --config nosuch.py --data empty --out out", ["--config nosuch.py", "no such file"]),
         (

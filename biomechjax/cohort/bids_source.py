@@ -25,6 +25,7 @@ from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 
+FORMAT = "motion_format.json"
 UNITS = {"rad": ("rad", 1.0), "deg": ("rad", math.pi / 180), "m": ("m", 1.0), "cm": ("m", 0.01), "mm": ("m", 0.001)}
 """A unit of channels.tsv to the unit of a format and the factor to it."""
 _FILE = re.compile(
@@ -69,7 +70,7 @@ def prepare_bids(
             if file not in present:
                 raise InputError("absent, though scans.tsv lists it")
             labels[which] = _labels(file, people, scans)
-            recordings[which] = _read(file, own)
+            recordings[which] = _read(file, own, turn_knees=not (root / FORMAT).is_file())
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
@@ -116,7 +117,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _formats(root: Path, wanted: str | None) -> tuple[MotionFormat, MotionFormat]:
     """The format of the folder and of the cohort; only biomechjax's own folders say theirs."""
-    file = root / "motion_format.json"
+    file = root / FORMAT
     if not file.is_file():
         return load_format(wanted or CANONICAL), load_format(wanted or CANONICAL)
     own = MotionFormat.from_dict(_json(file), str(file))
@@ -170,7 +171,7 @@ def _labels(file: Path, people: Mapping[str, Any], scans: Mapping[Path, Mapping[
     return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}
 
 
-def _read(file: Path, format: MotionFormat) -> Recording:
+def _read(file: Path, format: MotionFormat, turn_knees: bool) -> Recording:
     stem = str(file).removesuffix("_motion.tsv")
     rate = _json(Path(stem + "_motion.json")).get("SamplingFrequency")
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
@@ -187,7 +188,7 @@ def _read(file: Path, format: MotionFormat) -> Recording:
             units = [u for u, (to, _) in UNITS.items() if to == expected]
             raise InputError(f"channel {name} is in {row['units']!r}; expected one of {', '.join(units)}")
         columns[name] = column * factor
-    return assemble(format, columns, float(rate), ReadOptions(unit="rad"), file)
+    return assemble(format, columns, float(rate), ReadOptions(unit="rad"), file, turn_knees=turn_knees)
 
 
 def _channel(row: Mapping[str, str], format: MotionFormat) -> str:

@@ -22,17 +22,19 @@ def assemble(
     path: Path,
     notes: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
+    turn_knees: bool = True,
 ) -> Recording:
     """A recording from columns [F] by channel name.
 
     Columns that are no channel of the format are dropped, those without a single number are not observed, and a
-    heading that jumps by a turn goes on; each is noted. Canonical knees are turned to bend negative.
+    heading that jumps by a turn goes on. Canonical knees are turned to bend negative. What was done is noted.
 
     Args:
         columns: numbers as the file has them; angles in `options.unit`, lengths in `options.unit_m`.
         timing: frames per second, or the time of each frame in seconds [F]. Uneven steps are interpolated linearly onto
             as many even ones, with a note.
         labels: names of everything in the file, for telling its model; the columns if empty.
+        turn_knees: False for what is known to be canonical, knees included.
 
     Raises:
         InputError: no column is a channel, the unit of angles is not given, angles said to be in radians are whole
@@ -58,13 +60,13 @@ def assemble(
     _check_unit(format, values, options, path, said)
     if format.root:
         heading = format.indices[format.root.heading]
-        # What lies beyond a gap cannot be told; the recording will tell of the gap.
-        if np.isfinite(values[:, heading]).all():
+        # False beside a gap: what lies beyond it cannot be told, and the recording will tell of it.
+        if (np.abs(np.diff(values[:, heading])) > np.pi).any() and np.isfinite(values[:, heading]).all():
             values[:, heading] = np.unwrap(values[:, heading])
     if isinstance(timing, np.ndarray):
         timing, values, uneven = _even_steps(timing, values, path)
         said += uneven
-    if format.name == CANONICAL and np.isfinite(values).all():
+    if turn_knees and format.name == CANONICAL and np.isfinite(values).all():
         said += bend_knees_negative(format, values, labels or tuple(columns))
     with np.errstate(over="ignore"):  # becomes infinite, which the recording tells
         return Recording(format, timing, values.astype(np.float32), observed, str(path), tuple(said))

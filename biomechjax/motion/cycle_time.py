@@ -32,6 +32,6 @@ def check_time_is_seconds(recording: Recording) -> None:
     if gap < CLOSES_RAD:
         raise InputError(
             f"{recording.source}: time spans exactly {span:g} and every angle ends within {np.rad2deg(gap):.1f} "
-            "degrees of its start, as in a movement cycle with its time scaled; give the seconds it took "
-            f"(--duration-s), or --duration-s {span:g} if these are seconds"
+            "degrees of its start, as in a movement cycle with its time scaled; give the seconds it took as duration_s "
+            f"(--duration-s), which are {span:g} if time is right"
         )

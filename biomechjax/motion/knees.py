@@ -4,7 +4,8 @@ import numpy as np
 
 from biomechjax.motion.format import MotionFormat
 
-MOST_OVERSTRETCHED_RAD = np.deg2rad(15.0)  # a knee that goes further that way is flexed
+# A knee that goes further that way is flexed. Standing children of biomechZoo's sample study reach 18 degrees.
+MOST_OVERSTRETCHED_RAD = np.deg2rad(25.0)
 KNEES = ("knee_angle_r", "knee_angle_l")
 
 

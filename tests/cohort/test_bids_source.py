@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from biomechjax.cohort.bids_source import prepare_bids
-from biomechjax.cohort.folder import Cohort
+from biomechjax.cohort.folder import Cohort, write_cohort
 from biomechjax.errors import InputError
+from biomechjax.motion.format import load_format
+from biomechjax.motion.recording import Recording
 
 FRAMES, RATE = 80, 50.0
 KNEE = np.deg2rad(-30 + 20 * np.cos(np.arange(FRAMES) / 8))
@@ -72,6 +74,22 @@ def test_our_own_folder_comes_out_equal(cohort: Cohort, tmp_path: Path):
     assert {p.relative_to(again.path) for p in again.path.rglob("*") if p.is_file()} == files
     for file in files:
         assert (again.path / file).read_bytes() == (cohort.path / file).read_bytes(), file
+
+
+def test_nothing_is_decided_anew_about_our_own_folder(tmp_path: Path):
+    canonical = load_format("canonical")
+    values = np.zeros((60, canonical.size), np.float32)
+    values[:, canonical.indices["knee_angle_r"]] = 0.5  # a knee overstretched by 29 degrees
+    values[::2, canonical.indices["pelvis_rotation"]] = -1e-9  # written as -0.0000
+
+    def trials_of(_):
+        yield {"task": "stand"}, Recording(canonical, 30.0, values, np.ones(canonical.size, bool))
+
+    people = [{"participant_id": f"sub-{i}", "split": "train"} for i in range(2)]
+    settings = {"name": "a", "simulated": False, "format": canonical, "tracking_system": "imu", "trials": trials_of}
+    write_cohort(tmp_path / "in", participants=people, **settings)
+    prepare_bids(tmp_path / "in", tmp_path / "out")
+    assert Cohort.load(tmp_path / "in").data_hash() == Cohort.load(tmp_path / "out").data_hash()
 
 
 def test_our_own_folder_in_another_format(tmp_path: Path):

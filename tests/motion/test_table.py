@@ -59,9 +59,9 @@ def test_an_empty_column_is_not_observed_and_a_gap_is_refused(tmp_path: Path, en
 def test_knees_that_bend_positive_are_turned_but_not_those_of_who_stands(tmp_path: Path):
     bent = read_recording(write(tmp_path / "a.csv", {"t": TIME} | WALK | {"knee_angle_r": -WALK["knee_angle_r"]}), DEG)
     np.testing.assert_allclose(bent.channel("knee_angle_r"), np.deg2rad(WALK["knee_angle_r"]), atol=1e-6)
-    standing = np.full(FRAMES, 4.0)  # a knee overstretched by 4 degrees
+    standing = np.full(FRAMES, 18.0)  # a knee overstretched as far as was ever measured
     stand = read_recording(write(tmp_path / "b.csv", {"t": TIME} | WALK | {"knee_angle_r": standing}), DEG)
-    np.testing.assert_allclose(stand.channel("knee_angle_r"), np.deg2rad(4.0), atol=1e-6)
+    np.testing.assert_allclose(stand.channel("knee_angle_r"), np.deg2rad(18.0), atol=1e-6)
 
 
 def test_time_in_uneven_steps_is_made_even(tmp_path: Path):
