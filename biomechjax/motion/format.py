@@ -110,7 +110,7 @@ class MotionFormat:
         """
         if not isinstance(table, dict):
             raise InputError(f"{source}: expected a table of fields, found {table!r}")
-        unknown = set(table) - {"name", "description", "reference", "channels", "joints", "root"}
+        unknown = set(table) - {"name", "description", "reference", "channels", "joints", "root", "canonical"}
         if unknown or not isinstance(table.get("name"), str):
             expected = "name, description, reference, channels or joints, root"
             raise InputError(f"{source}: a format has {expected}; check {sorted(map(str, unknown)) or 'name'}")
