@@ -4,10 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from biomechjax.errors import InputError
+from biomechjax.motion.bvh import read_bvh
+from biomechjax.motion.c3d import read_c3d
 from biomechjax.motion.opensim import read_opensim
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.trc import read_trc
 
-READERS: dict[str, Callable[[Path], Recording]] = {".mot": read_opensim, ".sto": read_opensim}
+READERS: dict[str, Callable[[Path], Recording]] = {
+    ".mot": read_opensim,
+    ".sto": read_opensim,
+    ".trc": read_trc,
+    ".c3d": read_c3d,
+    ".bvh": read_bvh,
+}
 """Ending of the file name, in lower case, to its reader."""
 
 
