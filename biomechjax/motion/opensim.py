@@ -62,7 +62,7 @@ def read_opensim(path: Path | str) -> Recording:
     assert format.root is not None
     heading = format.indices[format.root.heading]
     values[:, heading] = np.unwrap(values[:, heading])
-    rate_hz, values, time_notes = _even(storage.time_s, values)
+    rate_hz, values, time_notes = even(storage.time_s, values)
     notes += [*time_notes, *_bend_knees_negative(format, values, storage.labels)]
     return Recording(format, rate_hz, values.astype(np.float32), observed, str(path), tuple(notes))
 
@@ -72,8 +72,11 @@ def _coordinate(label: str) -> str:
     return label.removesuffix("/value").rpartition("/")[2] if label.endswith("/value") else label
 
 
-def _even(time: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, list[str]]:
-    """Rate in hertz, values [F, C] in even steps of time, and a note where they had to be made even."""
+def even(time: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, list[str]]:
+    """Rate in hertz, values [F, C] in even steps of time, and a note where they had to be made even.
+
+    `time` is in seconds and increases. Steps may differ by UNEVEN from their mean.
+    """
     steps = np.diff(time)
     rate_hz = (len(time) - 1) / (time[-1] - time[0])
     if np.abs(steps * rate_hz - 1).max() <= UNEVEN:

@@ -59,7 +59,7 @@ def read_storage(path: Path) -> Storage:
             contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is no finite
             number (with line and column).
     """
-    text = _read_text(path)
+    text = read_text(path)
     lines = text.rstrip("\n").split("\n")
     try:
         end = next(i for i, line in enumerate(lines) if line.strip() == "endheader")
@@ -82,7 +82,7 @@ def read_storage(path: Path) -> Storage:
     if labels[0].lower() != "time":
         raise InputError(f"{path}: line {label_line}: the first column is {labels[0]!r}; expected 'time', in seconds")
     notes = _check_rows(_count(header, _ROW_KEYS, path), rows, cut=not text.endswith("\n"), path=path)
-    values = _parse(rows, labels, path)
+    values = parse_rows(rows, labels, path)
     backwards = np.flatnonzero(np.diff(values[:, 0]) <= 0)
     if len(backwards):
         at = int(backwards[0]) + 1
@@ -94,7 +94,12 @@ def read_storage(path: Path) -> Storage:
     return Storage(tuple(labels[1:]), values[:, 0], values[:, 1:], in_degrees, notes + unit_notes)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a movement file.
+
+    Raises:
+        InputError: the file is unreadable, empty or larger than MAX_BYTES.
+    """
     try:
         size = path.stat().st_size
         if size == 0:
@@ -148,12 +153,16 @@ def _check_rows(declared: int | None, rows: list[tuple[int, str]], cut: bool, pa
     return (f"The header says {declared} rows, the file has {len(rows)}; all of these are read.",)
 
 
-def _parse(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
-    """float64 [F, number of labels]; the slow look for the first bad cell only if there is one."""
+def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
+    """Numbered lines of numbers as float64 [F, number of labels].
+
+    Raises:
+        InputError: a line has another number of cells, or a cell is no finite number (with line and column).
+    """
     try:
         values = np.loadtxt([line for _, line in rows], ndmin=2, comments=None)
     except ValueError:
-        raise _bad_cell(rows, labels, path) from None
+        raise _bad_cell(rows, labels, path) from None  # the slow look for it, only if there is one
     if values.shape[1] != len(labels) or not np.isfinite(values).all():
         raise _bad_cell(rows, labels, path)
     return values
