@@ -52,17 +52,17 @@ class _Joint:
 def read_bvh(path: Path | str) -> Recording:
     """A recording of a format built from the file's joints: `Hips.Xposition` in metres, `Hips.Zrotation` in radians.
 
-    Rotations are the file's Euler angles, without jumps by a turn. Lengths have no unit in a file; metres, centimetres or
-    millimetres are taken, whichever makes the skeleton (the longest side of the box around it with every rotation 0)
+    Rotations are the file's Euler angles, without jumps by a turn. Lengths have no unit in a file; metres, centimetres
+    or millimetres are taken, whichever makes the skeleton (the longest side of the box around it with every rotation 0)
     1 to 2.5 m long, and a note says so. The format has no root, since a file does not say which way a person faces.
 
     Where joints have partners on the other side, the axis along which those lie apart is turned over in a mirror;
     rotations about the two other axes change their sign. That holds for skeletons that are the same on both sides.
 
     Raises:
-        InputError: the file is unreadable, empty or too large, its hierarchy is broken, nested deeper than DEEPEST or has
-            more joints than MOST_JOINTS, counts of channels or frames do not fit, a number is none or not finite (with
-            line), or the skeleton's size is no person's in any unit.
+        InputError: the file is unreadable, empty or too large, its hierarchy is broken, nested deeper than DEEPEST or
+            has more joints than MOST_JOINTS, counts of channels or frames do not fit, a number is none or not finite
+            (with line), or the skeleton's size is no person's in any unit.
     """
     path = Path(path)
     lines = read_text(path).splitlines()
@@ -156,9 +156,7 @@ def _motion(path: Path, lines: list[str], motion: int, names: list[str]) -> tupl
     frames, step_s = found
     rows = numbered[2:]
     if frames != len(rows) or not rows:
-        raise InputError(
-            f"{path}: line {numbered[0][0]}: Frames: {frames:g}, but {len(rows)} rows follow; it is cut off"
-        )
+        raise InputError(f"{path}: line {numbered[0][0]}: Frames: {frames:g}, but {len(rows)} rows follow")
     if not step_s > 0:
         raise InputError(f"{path}: line {numbered[1][0]}: Frame Time is {step_s:g} s; expected more than 0")
     return 1 / step_s, parse_rows(rows, names, path)
@@ -178,16 +176,16 @@ def _unit(path: Path, joints: list[_Joint]) -> tuple[float, str]:
 
 def _format(joints: list[_Joint]) -> MotionFormat:
     places = {j.name: j.place for j in joints if j.name}
+    channels_of = {j.name: j.channels for j in joints}
     partner = partners(list(places))
     apart = sum((np.abs(places[a] - places[b]) for a, b in partner.items()), np.zeros(3))
     lateral = "XYZ"[int(apart.argmax())] if apart.any() else None
     channels = []
     for joint in joints:
         other = partner.get(joint.name, joint.name)
-        there = next((j.channels for j in joints if j.name == other), ())
         for name in joint.channels:
             turned = (name[0] == lateral) == (name[1:] == "position")
             sign = 0 if lateral is None else -1 if turned else 1
-            mate = other if name in there else joint.name
+            mate = other if name in channels_of[other] else joint.name
             channels.append(Channel(f"{joint.name}.{name}", CHANNELS[name], f"{mate}.{name}", sign))
     return MotionFormat("bvh", f"BVH skeleton of {len(places)} joints", tuple(channels))

@@ -40,13 +40,13 @@ class _C3D:
 def read_c3d(path: Path | str) -> Recording:
     """A recording of format `plugin_gait` where the file holds joint angles of that model, else of its markers.
 
-    Angles are degrees in the file and become radians; a heading or joint that jumps by a turn goes on. Plug-in Gait gives
-    pelvis angles against the axis of the laboratory along which the person walks. The middle of the pelvis markers
-    (LASI, RASI and either LPSI, RPSI or SACR) is turned by the same quarter turns, which the line between LASI and RASI
-    tells, so that x is that direction, y up and z to the right. Plug-in Gait's laboratory has Z up.
+    Angles are degrees in the file and become radians; a heading or joint that jumps by a turn goes on. Plug-in Gait
+    gives pelvis angles against the axis of the laboratory along which the person walks. The middle of the pelvis
+    markers (LASI, RASI and either SACR or LPSI, RPSI) is turned by the same quarter turns, which the line between LASI
+    and RASI tells, so that x is that direction, y up and z to the right. Plug-in Gait's laboratory has Z up.
 
-    Markers alone become format `markers` in metres. The laboratory's axes X, Y, Z with Z up become x = X, y = Z, z = -Y;
-    where the file says that Y is up they stay as they are. No direction of walking is looked for.
+    Markers alone become format `markers` in metres. The laboratory's axes X, Y, Z with Z up become x = X, y = Z,
+    z = -Y; where the file says that Y is up they stay as they are. No direction of walking is looked for.
 
     Gaps are treated as in `fill_gaps`; points that are no channel are listed in the notes.
 
@@ -67,12 +67,11 @@ def read_c3d(path: Path | str) -> Recording:
     if len(kept) < len(file.names):
         notes.append(f"{len(file.names) - len(kept)} points are results of a model, no markers, and were left out.")
     points = file.points[:, kept] * _metres(path, file)
-    y_up = file.about["up"][:1] and file.about["up"][0].endswith("Y")
-    notes.append(
-        "The laboratory has Y up; its axes are kept." if y_up else "Laboratory X, Y, Z became x, -z, y (Z up)."
-    )
-    if not y_up:
+    if file.about["up"][:1] in (["Y"], ["+Y"]):
+        notes.append("The laboratory has Y up; its axes are kept.")
+    else:
         points = points[:, :, [0, 2, 1]] * [1, 1, -1]
+        notes.append("The laboratory has Z up; its X, Y, Z became x, -z, y.")
     return marker_recording(path, [file.names[i] for i in kept], file.about["rate_hz"], points, notes)
 
 

@@ -23,7 +23,7 @@ def fill_gaps(
     filled, seen = points.copy(), np.ones(len(names), bool)
     frames = np.arange(len(points))
     short, long = [], []
-    for n in np.flatnonzero(missing.any(axis=0)):
+    for n in map(int, np.flatnonzero(missing.any(axis=0))):
         gap = missing[:, n]
         run = _longest_run(gap)
         if (~gap).sum() < 4 or run > LONGEST_S * rate_hz:
