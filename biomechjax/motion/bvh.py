@@ -33,10 +33,11 @@ from biomechjax.errors import InputError
 from biomechjax.motion.format import Channel, MotionFormat
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.sides import partners
-from biomechjax.motion.storage import parse_rows, read_text
+from biomechjax.motion.storage import parse_rows, read_text, to_float32
 
 DEEPEST = 200
 MOST_JOINTS = 5_000
+LARGEST = 1e9  # of any number in the skeleton, so that sums of them are finite
 CHANNELS = {f"{axis}{kind}": unit for kind, unit in (("position", "m"), ("rotation", "rad")) for axis in "XYZ"}
 # A file names no unit; people from a toddler up stand between 1 and 2.5 metres in one of these.
 SIZES = {"metres": 1.0, "centimetres": 1e-2, "millimetres": 1e-3}
@@ -78,7 +79,8 @@ def read_bvh(path: Path | str) -> Recording:
     for column, channel in enumerate(format.channels):
         raw = table[:, column]
         values[:, column] = raw * unit if channel.unit == "m" else np.unwrap(np.deg2rad(raw))
-    return Recording(format, rate_hz, values.astype(np.float32), np.ones(len(names), bool), str(path), (note,))
+    values = to_float32(values, names, path)
+    return Recording(format, rate_hz, values, np.ones(len(names), bool), str(path), (note,))
 
 
 def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:
@@ -138,8 +140,8 @@ def _number(path: Path, line: int, word: str) -> float:
         number = float(word)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{path}: line {line}: {word[:40]!r} is not a finite number")
+    if not abs(number) <= LARGEST:
+        raise InputError(f"{path}: line {line}: {word[:40]!r}; expected a number of at most {LARGEST:g}")
     return number
 
 

@@ -16,10 +16,11 @@ from biomechjax.errors import InputError
 from biomechjax.motion.format import load_format
 from biomechjax.motion.gaps import METRES, fill_gaps
 from biomechjax.motion.recording import Recording
-from biomechjax.motion.storage import MAX_BYTES
+from biomechjax.motion.storage import MAX_BYTES, to_float32
 from biomechjax.motion.trc import marker_recording
 
 AGREE_RAD = np.deg2rad(30)  # pelvis markers and pelvis angles that differ by more do not belong together
+PATIENCE_S = 4.0  # and a second more for every 4 MB; a minute's trial of 1.3 MB takes 0.2 s
 _CHILD = Path(__file__).with_name("c3d_child.py")
 _PROCESSORS = {84: "<", 85: "<", 86: ">"}  # Intel, DEC, MIPS: order of the bytes in a word
 
@@ -114,7 +115,8 @@ def _plugin_gait(path: Path, file: _C3D) -> Recording:
         notes.append(f"Not in the file: {', '.join(absent)}.")
     if dropped:
         notes.append(f"{len(dropped)} points are no channel and were left out: {', '.join(dropped)}.")
-    return Recording(format, rate_hz, values.astype(np.float32), observed, str(path), (*notes, *gap_notes))
+    values = to_float32(values, format.names, path)
+    return Recording(format, rate_hz, values, observed, str(path), (*notes, *gap_notes))
 
 
 def _pelvis(path: Path, file: _C3D, heading: np.ndarray) -> tuple[np.ndarray | float, list[str], list[str]]:
@@ -165,7 +167,7 @@ def _load(path: Path) -> _C3D:
         command = [sys.executable, "-P", str(_CHILD), str(path), str(out), str(2**30 + 16 * size)]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         try:
-            process = subprocess.run(command, capture_output=True, env=environment, timeout=4 + size / 4e6)
+            process = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE_S + size / 4e6)
         except subprocess.TimeoutExpired:
             raise InputError(f"{path}: ezc3d does not come to an end; the file is damaged") from None
         if process.returncode:

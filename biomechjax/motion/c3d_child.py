@@ -19,7 +19,8 @@ def main(path: str, out: str, max_bytes: int) -> None:
     with contextlib.suppress(ImportError):  # Windows has no such limits
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # -1: none
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes if hard < 0 else min(max_bytes, hard), hard))
     import ezc3d
 
     file = ezc3d.c3d(path)
@@ -32,7 +33,7 @@ def main(path: str, out: str, max_bytes: int) -> None:
 
     points = file["data"]["points"][:3].transpose(2, 1, 0).astype(np.float64)
     residuals = file["data"]["meta_points"]["residuals"][0].T
-    points[(residuals < 0) | (points == 0).all(axis=2)] = np.nan
+    points[(residuals < 0) | (points == 0).all(axis=2) | ~np.isfinite(points).all(axis=2)] = np.nan
     header = file["header"]["points"]
     times = np.ravel(np.asarray(parameters.get("EVENT", {}).get("TIMES", {}).get("value", []), float), order="F")
     about = {

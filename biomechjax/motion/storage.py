@@ -13,6 +13,7 @@ Source: OpenSim's own reader, Storage.cpp of opensim-core.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from biomechjax.errors import InputError
 
 MAX_BYTES = 200 * 10**6  # hours of whole-body movement; such a file is something else
+LARGEST = 1e4  # metres or radians; no movement gets there, but a damaged file does
 
 # OpenSim writes the first of each and reads all three.
 _ROW_KEYS = ("nRows", "nr", "datarows")
@@ -166,6 +168,22 @@ def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np
     if values.shape[1] != len(labels) or not np.isfinite(values).all():
         raise _bad_cell(rows, labels, path)
     return values
+
+
+def to_float32(values: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:
+    """Channels [F, C] as float32.
+
+    Raises:
+        InputError: a number is beyond LARGEST (with channel and frame).
+    """
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        frame, column = np.argwhere(beyond)[0]
+        raise InputError(
+            f"{path}: channel {names[column]} is {values[frame, column]:.4g} in frame {frame}; expected at most "
+            f"{LARGEST:.0f} m or rad; the file is damaged or in other units"
+        )
+    return values.astype(np.float32)
 
 
 def _bad_cell(rows: list[tuple[int, str]], labels: list[str], path: Path) -> InputError:

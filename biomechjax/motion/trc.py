@@ -23,7 +23,7 @@ from biomechjax.motion.gaps import METRES, fill_gaps
 from biomechjax.motion.opensim import UNEVEN, even
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.sides import partners
-from biomechjax.motion.storage import read_text
+from biomechjax.motion.storage import read_text, to_float32
 
 HEADER_LINES = 5
 KEYS = ("DataRate", "NumFrames", "NumMarkers", "Units")
@@ -53,9 +53,10 @@ def marker_recording(
     if len(set(names)) != len(names):
         twice = sorted({a for a, b in zip(sorted(names), sorted(names)[1:], strict=False) if a == b})
         raise InputError(f"{path}: marker {twice[0]!r} stands twice; keep one of them")
+    format = marker_format(names)
     filled, seen, gap_notes = fill_gaps(points, rate_hz, names)
-    values = filled.reshape(len(points), -1).astype(np.float32)
-    return Recording(marker_format(names), rate_hz, values, np.repeat(seen, 3), str(path), (*notes, *gap_notes))
+    values = to_float32(filled.reshape(len(points), -1), format.names, path)
+    return Recording(format, rate_hz, values, np.repeat(seen, 3), str(path), (*notes, *gap_notes))
 
 
 def read_trc(path: Path | str) -> Recording:
@@ -88,9 +89,7 @@ def read_trc(path: Path | str) -> Recording:
     # Rows may leave empty cells out at their end, but a few bytes must not ask for gigabytes.
     if 3 * len(rows) * len(names) > 10**6 + len(text):
         raise InputError(f"{path}: {len(rows)} frames of {len(names)} markers are not in {len(text)} characters")
-    table = np.full((len(rows), 2 + 3 * len(names)), np.nan)
-    for row, (number, line) in zip(table, rows, strict=True):
-        _parse_row(row, line, names, f"{path}: line {number}")
+    table = _parse(rows, names, path)
     rate_hz, points, time_notes = _in_time(table, rows, header["DataRate"], path)
     points = points.reshape(len(rows), -1, 3) * METRES[header["Units"].lower()]
     return marker_recording(path, names, rate_hz, points, (*notes, *time_notes))
@@ -110,19 +109,44 @@ def _check_count(declared: str, rows: list[tuple[int, str]], cut: bool, path: Pa
     return [f"The header says {declared[:12]} frames, the file has {len(rows)}; all of these are read."]
 
 
-def _parse_row(row: np.ndarray, line: str, names: list[str], where: str) -> None:
-    """Writes the cells of a line into `row`, which is NaN and stays so where a cell is empty."""
+def _parse(rows: list[tuple[int, str]], names: list[str], path: Path) -> np.ndarray:
+    """float64 [F, 2 + 3 N], NaN where a cell is empty."""
+    width = 2 + 3 * len(names)
+    try:
+        lines = ("\t".join(c.strip() or "nan" for c in _cells(line, width)) for _, line in rows)
+        table = np.loadtxt(lines, delimiter="\t", ndmin=2, comments=None)
+    except ValueError:
+        raise _bad_cell(rows, names, path) from None  # the slow look for it, only if there is one
+    if np.isinf(table).any() or np.isnan(table[:, :2]).any():
+        raise _bad_cell(rows, names, path)
+    return table
+
+
+def _cells(line: str, width: int) -> list[str]:
+    """`width` cells; those left out at the end are empty."""
     cells = line.rstrip().split("\t")
-    if len(cells) > len(row) or len(cells) % 3 != 2:
-        raise InputError(f"{where}: {len(cells)} cells; expected {len(row)}, 3 per marker; the file may be cut off")
-    for i, cell in enumerate(cells):
+    if len(cells) > width or len(cells) % 3 != 2:
+        raise ValueError(f"{len(cells)} cells; expected {width}, 3 per marker; the file may be cut off")
+    return cells + [""] * (width - len(cells))
+
+
+def _bad_cell(rows: list[tuple[int, str]], names: list[str], path: Path) -> InputError:
+    columns = ["Frame#", "Time", *(f"{n}.{axis}" for n in names for axis in "xyz")]
+    for number, line in rows:
         try:
-            row[i] = float(cell.strip() or "nan")
-        except ValueError:
-            row[i] = np.inf
-        if np.isinf(row[i]) or (i < 2 and np.isnan(row[i])):
-            column = f"{names[(i - 2) // 3]}.{'xyz'[(i - 2) % 3]}" if i >= 2 else ("Frame#", "Time")[i]
-            raise InputError(f"{where}, column {column}: {cell.strip()[:40]!r} is not a finite number")
+            cells = _cells(line, len(columns))
+        except ValueError as e:
+            return InputError(f"{path}: line {number}: {e}")
+        for i, cell in enumerate(cells):
+            try:
+                value = float(cell.strip() or "nan")
+            except ValueError:
+                value = np.inf
+            if np.isinf(value) or (i < 2 and np.isnan(value)):
+                return InputError(
+                    f"{path}: line {number}, column {columns[i]}: {cell.strip()[:40]!r} is not a finite number"
+                )
+    return InputError(f"{path}: the rows after the header are not {len(columns)} columns of numbers")
 
 
 def _in_time(

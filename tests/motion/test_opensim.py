@@ -216,7 +216,7 @@ def test_unreadable_kinds_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="walk.mot: no such file"):
         read_recording(tmp_path / "walk.mot")
     (tmp_path / "walk.c4d").touch()
-    with pytest.raises(InputError, match=r"walk.c4d: no reader for '.c4d'; readable: \['.mot', '.sto'\]"):
+    with pytest.raises(InputError, match=r"walk.c4d: no reader for '.c4d'; readable: \['.mot', '.sto'"):
         read_recording(tmp_path / "walk.c4d")
 
 
