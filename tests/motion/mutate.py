@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def _columns(data: bytes, rng: np.random.Generator, change: Callable[[list[bytes
     lines = data.split(b"\n")
     width = max(len(re.split(rb"[\t ]+", line)) for line in lines[:200])
     i, j = (int(x) for x in rng.integers(width, size=2))
-    start = int(rng.choice([0, rng.integers(len(lines))]))
+    start = int(rng.integers(len(lines))) if rng.random() < 0.5 else 0
     for at in range(start, len(lines)):
         separator = b"\t" if b"\t" in lines[at] else b" "
         cells = lines[at].split(separator)
@@ -96,7 +96,7 @@ def bad_numbers(data: bytes, rng: np.random.Generator) -> bytes:
     if b"\0" in data:
         words = np.frombuffer(data[: len(data) // 4 * 4], "<f4").copy()
         end = len(words) if rng.random() < 0.5 else 128  # half of the time in the header
-        words[rng.integers(end, size=3)] = rng.choice(np.float32([np.nan, np.inf, -3e38, 1e-40, 0]), 3)
+        words[rng.integers(end, size=3)] = rng.choice(np.array([np.nan, np.inf, -3e38, 1e-40, 0], np.float32), 3)
         return words.tobytes()
     found = list(re.finditer(rb"[-+.\d][-+.\deE]*", data))
     if rng.random() < 0.5:
@@ -164,40 +164,44 @@ def mutants(files: Sequence[Path], count: int, seed: int) -> Iterator[tuple[str,
         yield source.suffix.lower(), mutation.__name__, mutation(source.read_bytes(), rng)
 
 
-def outcomes(damaged: Iterator[tuple[str, str, bytes]]) -> list[Outcome]:
+def outcomes(
+    damaged: Iterable[tuple[str, str, bytes]],
+    readers: Mapping[str, Callable[[Path], object]] = READERS,
+    limit_s: float = LIMIT_S,
+) -> list[Outcome]:
     """Reads each damaged file in a worker process with limits, which is replaced when it dies or hangs."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        worker, connection = _start()
+        worker, connection = _start(readers)
         for suffix, kind, content in damaged:
             path = Path(folder) / f"damaged{suffix}"
             path.write_bytes(content)
             start = time.monotonic()
             connection.send(path)
             try:
-                outcome, detail = connection.recv() if connection.poll(LIMIT_S) else ("over time", "")
+                outcome, detail = connection.recv() if connection.poll(limit_s) else ("over time", "")
             except EOFError:
                 worker.join()
                 outcome, detail = "crashed", f"exit status {worker.exitcode}"
             if outcome in ("over time", "crashed"):
                 worker.kill()
-                worker, connection = _start()
+                worker, connection = _start(readers)
             found.append(Outcome(suffix, kind, outcome, detail, time.monotonic() - start))
         worker.kill()
     return found
 
 
-def _start() -> tuple[multiprocessing.process.BaseProcess, Connection]:
+def _start(readers: Mapping[str, Callable[[Path], object]]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # every thread of it takes address space
     here, there = multiprocessing.get_context("spawn").Pipe()
-    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(there,), daemon=True)
+    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(there, readers), daemon=True)
     worker.start()
     there.close()
     here.recv()  # imports are done
     return worker, here
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, readers: Mapping[str, Callable[[Path], object]]) -> None:
     """Reads the files whose paths come, and answers with outcome and detail; memory is limited, warnings are errors."""
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     warnings.simplefilter("error")
@@ -205,7 +209,7 @@ def _work(connection: Connection) -> None:
     while True:
         path = connection.recv()
         try:
-            READERS[path.suffix](path)
+            readers[path.suffix](path)
             answer = "read", ""
         except InputError as e:
             answer = "refused", str(e)
