@@ -57,8 +57,8 @@ def read_c3d(path: Path | str) -> Recording:
     """
     path = Path(path)
     file = _load(path)
-    format = load_format("plugin_gait")
-    if any(f"{name}.x" in format.indices for name in file.names):
+    angles = {c.name.rpartition(".")[0] for c in load_format("plugin_gait").channels if c.unit == "rad"}
+    if angles & set(file.names):
         return _plugin_gait(path, file)
     outputs = set(file.about["outputs"])
     kept = [i for i, label in enumerate(file.about["labels"]) if label not in outputs]
@@ -101,22 +101,13 @@ def _plugin_gait(path: Path, file: _C3D) -> Recording:
             points[:, i] = _unwrapped(np.deg2rad(file.points[:, names.index(name)]))
     pelvis, used, notes = _pelvis(path, file, points[:, triples.index("RPelvisAngles"), 2])
     points[:, triples.index("Pelvis")] = pelvis
-    absent = [n for n, missing in zip(triples, np.isnan(points).all(axis=(0, 2)), strict=True) if missing]
-    present = [i for i, n in enumerate(triples) if n not in absent]
-    filled, seen, gap_notes = fill_gaps(points[:, present], rate_hz, [triples[i] for i in present])
-    values, observed = np.zeros((len(points), format.size)), np.zeros(format.size, bool)
-    for column, name in enumerate(format.names):
-        triple, _, axis = name.rpartition(".")
-        if triple not in absent:
-            at = present.index(triples.index(triple))
-            values[:, column], observed[column] = filled[:, at, "xyz".index(axis)], seen[at]
+    filled, seen, gap_notes = fill_gaps(points, rate_hz, triples)
+    at = [triples.index(n.rpartition(".")[0]) for n in format.names]
+    values = to_float32(filled[:, at, ["xyz".index(n[-1]) for n in format.names]], format.names, path)
     dropped = [n for n in names if n not in triples and n not in used]
-    if absent:
-        notes.append(f"Not in the file: {', '.join(absent)}.")
     if dropped:
         notes.append(f"{len(dropped)} points are no channel and were left out: {', '.join(dropped)}.")
-    values = to_float32(values, format.names, path)
-    return Recording(format, rate_hz, values, observed, str(path), (*notes, *gap_notes))
+    return Recording(format, rate_hz, values, seen[at], str(path), (*notes, *gap_notes))
 
 
 def _pelvis(path: Path, file: _C3D, heading: np.ndarray) -> tuple[np.ndarray | float, list[str], list[str]]:

@@ -29,7 +29,9 @@ def main(path: str, out: str, max_bytes: int) -> None:
     def texts(group: str, pattern: str) -> list[str]:
         """All values of the parameters of a group whose names match: LABELS goes on in LABELS2 after 255 of them."""
         names = sorted((n for n in parameters.get(group, {}) if re.fullmatch(pattern, n)), key=lambda n: (len(n), n))
-        return [str(text).strip() for n in names for text in parameters[group][n]["value"]]
+        # Bytes that are not UTF-8 come as surrogates, which cannot be written; \xe9 can.
+        found = [str(text).encode("utf-8", "surrogateescape") for n in names for text in parameters[group][n]["value"]]
+        return [text.decode("utf-8", "backslashreplace").strip() for text in found]
 
     points = file["data"]["points"][:3].transpose(2, 1, 0).astype(np.float64)
     residuals = file["data"]["meta_points"]["residuals"][0].T

@@ -107,14 +107,22 @@ def test_gaps_follow_the_rule_of_markers(tmp_path: Path):
 
 @pytest.mark.parametrize("up", ["+Z", "+Y"])
 def test_markers_alone_are_a_marker_recording(tmp_path: Path, up: str):
-    points = {n: v for n, v in walker(0).items() if n in PELVIS} | {"KneeForce": np.ones((FRAMES, 3))}
+    points = {n: v for n, v in walker(0).items() if n in PELVIS}
+    points |= {"Pelvis": points["SACR"], "KneeForce": np.ones((FRAMES, 3))}
     path = write(tmp_path / "a.c3d", points, Y_SCREEN=[up], FORCES=["KneeForce"])
     found = read_recording(path)
-    assert found.format.names[:3] == ("LASI.x", "LASI.y", "LASI.z") and found.format.size == 9
+    assert found.format.names[:3] == ("LASI.x", "LASI.y", "LASI.z") and found.format.size == 12
     turned = points["RASI"] / 1000 if up == "+Y" else points["RASI"][:, [0, 2, 1]] * [1, 1, -1] / 1000
     np.testing.assert_allclose(found.values[:, 3:6], turned, atol=1e-6)
     assert found.notes[0].startswith("1 points are results of a model")
     assert found.format.channels[0].partner == "RASI.x"
+
+
+def test_names_in_another_encoding_can_be_printed(tmp_path: Path):
+    path = write(tmp_path / "a.c3d", walker(0) | {"EXTRA": np.ones((FRAMES, 3))})
+    path.write_bytes(path.read_bytes().replace(b"EXTRA", "Préné".encode("latin-1")))
+    found = read_recording(path)
+    assert r"left out: Pr\xe9n\xe9." in found.notes[1].encode("utf-8").decode()
 
 
 @pytest.mark.parametrize(
