@@ -7,7 +7,7 @@ import numpy as np
 from biomechjax.errors import InputError
 from biomechjax.motion.format import MotionFormat, load_format
 from biomechjax.motion.recording import Recording
-from biomechjax.motion.storage import read_storage
+from biomechjax.motion.storage import read_storage, to_float32
 
 UNEVEN = 0.01  # steps of time that differ by more than this share of their mean are not one rate
 KNEES = ("knee_angle_r", "knee_angle_l")
@@ -27,8 +27,8 @@ def read_opensim(path: Path | str) -> Recording:
     Time steps that are not all the same are interpolated linearly onto as many even ones, with a note.
 
     Raises:
-        InputError: as `read_storage`; no column is a canonical channel, a channel stands twice, or angles said to be in
-            radians are whole turns.
+        InputError: as `read_storage`; no column is a canonical channel, a channel stands twice, angles said to be in
+            radians are whole turns, or a number is no movement's.
     """
     path, format = Path(path), load_format("canonical")
     storage = read_storage(path)
@@ -62,9 +62,9 @@ def read_opensim(path: Path | str) -> Recording:
     assert format.root is not None
     heading = format.indices[format.root.heading]
     values[:, heading] = np.unwrap(values[:, heading])
-    rate_hz, values, time_notes = _even(storage.time_s, values)
+    rate_hz, values, time_notes = even(storage.time_s, values)
     notes += [*time_notes, *_bend_knees_negative(format, values, storage.labels)]
-    return Recording(format, rate_hz, values.astype(np.float32), observed, str(path), tuple(notes))
+    return Recording(format, rate_hz, to_float32(values, format.names, path), observed, str(path), tuple(notes))
 
 
 def _coordinate(label: str) -> str:
@@ -72,8 +72,11 @@ def _coordinate(label: str) -> str:
     return label.removesuffix("/value").rpartition("/")[2] if label.endswith("/value") else label
 
 
-def _even(time: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, list[str]]:
-    """Rate in hertz, values [F, C] in even steps of time, and a note where they had to be made even."""
+def even(time: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray, list[str]]:
+    """Rate in hertz, values [F, C] in even steps of time, and a note where they had to be made even.
+
+    `time` is in seconds and increases. Steps may differ by UNEVEN from their mean.
+    """
     steps = np.diff(time)
     rate_hz = (len(time) - 1) / (time[-1] - time[0])
     if np.abs(steps * rate_hz - 1).max() <= UNEVEN:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from biomechjax.errors import InputError
 from biomechjax.motion.arrays import read_npz
+from biomechjax.motion.bvh import read_bvh
+from biomechjax.motion.c3d import read_c3d
 from biomechjax.motion.cycle_time import check_time_is_seconds
 from biomechjax.motion.deepmimic import read_deepmimic
 from biomechjax.motion.format import CANONICAL
@@ -15,6 +17,7 @@ from biomechjax.motion.opensim import read_opensim
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.table import read_named_storage, read_parquet, read_text_table
+from biomechjax.motion.trc import read_trc
 
 
 def _read_storage(path: Path, options: ReadOptions) -> Recording:
@@ -46,6 +49,9 @@ READERS: dict[str, Reader] = {
     ".mat": Reader(read_mat, ("format", "array")),
     ".txt": Reader(read_deepmimic),
     ".json": Reader(read_gaitkit),
+    ".trc": Reader(lambda path, options: read_trc(path)),
+    ".c3d": Reader(lambda path, options: read_c3d(path)),
+    ".bvh": Reader(lambda path, options: read_bvh(path)),
 }
 """Ending of the file name, in lower case, to its reader."""
 

@@ -13,6 +13,7 @@ Source: OpenSim's own reader, Storage.cpp of opensim-core.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from biomechjax.errors import InputError
 
 MAX_BYTES = 200 * 10**6  # hours of whole-body movement; such a file is something else
+LARGEST = 1e4  # metres or radians; no movement gets there, but a damaged file does
 
 # OpenSim writes the first of each and reads all three.
 _ROW_KEYS = ("nRows", "nr", "datarows")
@@ -59,7 +61,7 @@ def read_storage(path: Path) -> Storage:
             contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is no finite
             number (with line and column).
     """
-    text = _read_text(path)
+    text = read_text(path)
     lines = text.rstrip("\n").split("\n")
     try:
         end = next(i for i, line in enumerate(lines) if line.strip() == "endheader")
@@ -82,7 +84,7 @@ def read_storage(path: Path) -> Storage:
     if labels[0].lower() != "time":
         raise InputError(f"{path}: line {label_line}: the first column is {labels[0]!r}; expected 'time', in seconds")
     notes = _check_rows(_count(header, _ROW_KEYS, path), rows, cut=not text.endswith("\n"), path=path)
-    values = _parse(rows, labels, path)
+    values = parse_rows(rows, labels, path)
     backwards = np.flatnonzero(np.diff(values[:, 0]) <= 0)
     if len(backwards):
         at = int(backwards[0]) + 1
@@ -94,7 +96,12 @@ def read_storage(path: Path) -> Storage:
     return Storage(tuple(labels[1:]), values[:, 0], values[:, 1:], in_degrees, notes + unit_notes)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a movement file.
+
+    Raises:
+        InputError: the file is unreadable, empty or larger than MAX_BYTES.
+    """
     try:
         size = path.stat().st_size
         if size == 0:
@@ -148,15 +155,35 @@ def _check_rows(declared: int | None, rows: list[tuple[int, str]], cut: bool, pa
     return (f"The header says {declared} rows, the file has {len(rows)}; all of these are read.",)
 
 
-def _parse(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
-    """float64 [F, number of labels]; the slow look for the first bad cell only if there is one."""
+def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
+    """Numbered lines of numbers as float64 [F, number of labels].
+
+    Raises:
+        InputError: a line has another number of cells, or a cell is no finite number (with line and column).
+    """
     try:
         values = np.loadtxt([line for _, line in rows], ndmin=2, comments=None)
     except ValueError:
-        raise _bad_cell(rows, labels, path) from None
+        raise _bad_cell(rows, labels, path) from None  # the slow look for it, only if there is one
     if values.shape[1] != len(labels) or not np.isfinite(values).all():
         raise _bad_cell(rows, labels, path)
     return values
+
+
+def to_float32(values: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:
+    """Channels [F, C] as float32.
+
+    Raises:
+        InputError: a number is beyond LARGEST (with channel and frame).
+    """
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        frame, column = np.argwhere(beyond)[0]
+        raise InputError(
+            f"{path}: channel {names[column]} is {values[frame, column]:.4g} in frame {frame}; expected at most "
+            f"{LARGEST:.0f} m or rad; the file is damaged or in other units"
+        )
+    return values.astype(np.float32)
 
 
 def _bad_cell(rows: list[tuple[int, str]], labels: list[str], path: Path) -> InputError:
