@@ -1,7 +1,7 @@
 """Ask a decoder checkpoint about one recorded movement.
 
-Reads .mot and .sto of OpenSim, .npz, .csv, .tsv, .parquet, .mat, DeepMimic .txt and gaitkit .json. Where a file
-does not say what its columns are or how fast its frames follow, the flags do.
+Reads .mot and .sto of OpenSim, .c3d, .trc, .bvh, .npz, .csv, .tsv, .parquet, .mat, DeepMimic .txt and gaitkit .json.
+Where a file does not say what its columns are or how fast its frames follow, the flags do.
 """
 
 import dataclasses

@@ -60,22 +60,19 @@ def main() -> None:
     if args.out.exists():
         raise InputError(f"{args.out}: exists already; remove it or choose another --out")
     test = tuple(filter(None, args.test_participants.split(",")))
-    if args.source == "ui-prmd":
-        unlisted = prepare_ui_prmd(args.input, args.out, test, args.sensor)
-        for file, reason in unlisted.left_out:
-            console.print(f"left out {file}: {reason}")
-        console.print(f"{unlisted.written} recordings in {args.out}, {len(unlisted.left_out)} files left out")
-        return
-    prepare = {"table": prepare_table, "bids": prepare_bids}[args.source]
     with Progress(transient=True) as bar:
         task = bar.add_task("reading recordings", total=None)
-        prepared = prepare(
-            args.input,
-            args.out,
-            args.format,
-            test,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        if args.source == "ui-prmd":
+            prepared = prepare_ui_prmd(args.input, args.out, test, args.sensor)
+        else:
+            prepare = {"table": prepare_table, "bids": prepare_bids}[args.source]
+            prepared = prepare(
+                args.input,
+                args.out,
+                args.format,
+                test,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
     for note, count in prepared.notes.items():
         console.print(f"note on {count} of {prepared.written}{', as on the first' if count > 1 else ''}: {note}")
     for which, reason in prepared.left_out:

@@ -9,9 +9,11 @@ from biomechjax.errors import InputError
 from biomechjax.motion.format import CANONICAL, MotionFormat
 from biomechjax.motion.knees import bend_knees_negative
 from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.recording import Recording, to_float32
+from biomechjax.motion.timing import check_increases, even_steps
 
-UNEVEN = 0.01  # steps of time that differ by more than this share of their mean are not one rate
+GIVE_DEGREES = "give the unit deg (in the header of a .mot or .sto, inDegrees=yes)"
+GIVE_RADIANS = "give the unit rad (in the header of a .mot or .sto, inDegrees=no)"
 
 
 def assemble(
@@ -38,7 +40,7 @@ def assemble(
 
     Raises:
         InputError: no column is a channel, the unit of angles is not given, angles said to be in radians are whole
-            turns, time is not finite and increasing (with the row, from 1), or what `Recording` checks.
+            turns, time is not finite and increasing (with the row, from 1), or what `to_float32` and `Recording` check.
     """
     said = list(notes)
     if dropped := [n for n in columns if n not in format.indices]:
@@ -64,12 +66,12 @@ def assemble(
         if (np.abs(np.diff(values[:, heading])) > np.pi).any() and np.isfinite(values[:, heading]).all():
             values[:, heading] = np.unwrap(values[:, heading])
     if isinstance(timing, np.ndarray):
-        timing, values, uneven = _even_steps(timing, values, path)
+        check_increases(timing, path)
+        timing, values, uneven = even_steps(timing, values)
         said += uneven
     if turn_knees and format.name == CANONICAL and np.isfinite(values).all():
         said += bend_knees_negative(format, values, labels or tuple(columns))
-    with np.errstate(over="ignore"):  # becomes infinite, which the recording tells
-        return Recording(format, timing, values.astype(np.float32), observed, str(path), tuple(said))
+    return Recording(format, timing, to_float32(values, format.names, path), observed, str(path), tuple(said))
 
 
 def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:
@@ -85,30 +87,12 @@ def _check_unit(format: MotionFormat, values: np.ndarray, options: ReadOptions, 
     if options.unit == "deg":
         largest = np.rad2deg(np.nanmax(np.abs(values[:, format.angles])))
         if 0 < largest < 2 * np.pi:
-            said.append(f"No angle is beyond {largest:.1f} degrees; if they are radians, give the unit rad.")
+            said.append(f"No angle is beyond {largest:.1f} degrees; if they are radians, {GIVE_RADIANS}.")
         return
     # No joint spends half a trial beyond a full turn.
     median = np.nanmedian(np.abs(values), axis=0) * format.angles
     if median.max() > 2 * np.pi:
         raise InputError(
             f"{path}: {format.names[int(median.argmax())]} is beyond {median.max():.0f} rad half of the time; "
-            "give the unit deg if it is"
+            f"{GIVE_DEGREES} if it is"
         )
-
-
-def _even_steps(time_s: np.ndarray, values: np.ndarray, path: Path) -> tuple[float, np.ndarray, list[str]]:
-    """Rate in hertz and values [F, C] in even steps of time, interpolated linearly with a note where they were not."""
-    if len(time_s) < 2:
-        raise InputError(f"{path}: {len(time_s)} rows; expected at least 2")
-    wrong = ~(np.isfinite(time_s) & np.append(True, np.diff(time_s) > 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(f"{path}: row {row + 1}: time is {time_s[row]:g}; expected seconds that increase")
-    steps = np.diff(time_s)
-    rate_hz = float((len(time_s) - 1) / (time_s[-1] - time_s[0]))
-    if np.abs(steps * rate_hz - 1).max() <= UNEVEN:
-        return rate_hz, values, []
-    grid = np.linspace(time_s[0], time_s[-1], len(time_s))
-    values = np.stack([np.interp(grid, time_s, column) for column in values.T], axis=1)
-    note = f"Time goes on in steps of {steps.min():.4g} to {steps.max():.4g} s; interpolated to {rate_hz:.4g} Hz."
-    return rate_hz, values, [note]

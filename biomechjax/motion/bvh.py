@@ -30,10 +30,11 @@ from pathlib import Path
 import numpy as np
 
 from biomechjax.errors import InputError
+from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.sides import partners
-from biomechjax.motion.storage import parse_rows, read_text, to_float32
+from biomechjax.motion.storage import parse_rows
 
 DEEPEST = 200
 MOST_JOINTS = 5_000

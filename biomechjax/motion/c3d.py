@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from biomechjax.errors import InputError
+from biomechjax.motion.files import check_size
 from biomechjax.motion.format import load_format
 from biomechjax.motion.gaps import METRES, fill_gaps
-from biomechjax.motion.recording import Recording
-from biomechjax.motion.storage import MAX_BYTES, to_float32
+from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.trc import marker_recording
 
 AGREE_RAD = np.deg2rad(30)  # pelvis markers and pelvis angles that differ by more do not belong together
@@ -178,17 +178,15 @@ def _load(path: Path) -> _C3D:
 
 def _check_header(path: Path) -> int:
     """Bytes of the file, if they hold what its header promises (C3D user guide, "The header section")."""
+    size = check_size(path)
     try:
-        size = path.stat().st_size
-        if not 512 <= size <= MAX_BYTES:
-            raise InputError(f"{path}: {size} bytes; expected a C3D file of 512 to {MAX_BYTES}")
         with path.open("rb") as file:
             head = file.read(512)
             file.seek(512 * max(head[0] - 1, 0))
             parameters = file.read(4)
     except OSError as e:
         raise InputError(f"{path}: not readable: {e.strerror}") from e
-    if head[1] != 0x50 or len(parameters) < 4 or parameters[3] not in _PROCESSORS:
+    if len(head) < 512 or head[1] != 0x50 or len(parameters) < 4 or parameters[3] not in _PROCESSORS:
         raise InputError(f"{path}: not a C3D file (its first bytes are {head[:4].hex(' ')})")
     order = _PROCESSORS[parameters[3]]
     points, analogs, first, last = np.frombuffer(head, f"{order}u2", count=4, offset=2).astype(int)

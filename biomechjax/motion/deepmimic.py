@@ -5,7 +5,6 @@ the ball joints, and angles of the hinges. Axes are OpenSim's (x forward, y up, 
 zero, so that the angles of the sequence z, x, y are those of OpenSim; on the left, x and y turn the other way.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from scipy.spatial.transform import Rotation
 
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
+from biomechjax.motion.files import read_json
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 
 SIZE = 44
-MAX_BYTES = 50 * 10**6  # a Python object for each number takes ten times that
 POSITION = {"pelvis_tx": 1, "pelvis_ty": 2, "pelvis_tz": 3}
 HINGES = {"knee_angle_r": 20, "elbow_flex_r": 29, "knee_angle_l": 34, "elbow_flex_l": 43}
 # With the second angle near a quarter turn, the first and the last are not defined and leap.
@@ -65,20 +64,6 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
     if left_out:
         notes.append(f"The body turns so far that angles leap; not observed: {', '.join(left_out)}.")
     return assemble(load_format(CANONICAL), columns, time_s, ReadOptions(unit="rad"), path, tuple(notes))
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file of at most MAX_BYTES holds.
-
-    Raises:
-        InputError: larger, or not JSON.
-    """
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as e:
-        raise InputError(f"{path}: not readable as JSON: {e}") from e
 
 
 def _frames(clip: Any, path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
-from biomechjax.motion.deepmimic import read_json
+from biomechjax.motion.files import read_json
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording

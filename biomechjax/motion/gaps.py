@@ -1,4 +1,8 @@
-"""Points that were not seen in some frames: short gaps are filled, long ones are told."""
+"""Points that were not seen in some frames.
+
+A gap of up to a fifth of a second is filled, by a cubic spline through the frames around it or, at the ends of a trial,
+with the nearest position; a point with a longer one counts as not observed. Both are told.
+"""
 
 from collections.abc import Sequence
 

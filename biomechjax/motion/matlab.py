@@ -15,11 +15,11 @@ import scipy.io
 
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
+from biomechjax.motion.files import MAX_BYTES, check_size
 from biomechjax.motion.format import load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 
-MAX_BYTES = 200 * 10**6  # of the file, and of what it unpacks to
 FORMAT, POSITIONS = "predictcpgait", "ExperimentalData.Q.subject1.Qs.all"
 
 
@@ -37,8 +37,7 @@ def read_mat(path: Path, options: ReadOptions) -> Recording:
             f"{path}: which cycle, and how long it took, is not in the file; give the array, such as {POSITIONS}[0] "
             "for the first, and the duration in seconds"
         )
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB")
+    check_size(path)
     if not _unpacks_to_at_most(path.read_bytes(), MAX_BYTES):
         raise InputError(f"{path}: unpacks to more than {MAX_BYTES / 1e6:.0f} MB; save the cycles alone")
     try:

@@ -10,18 +10,13 @@ from biomechjax.motion.bvh import read_bvh
 from biomechjax.motion.c3d import read_c3d
 from biomechjax.motion.cycle_time import check_time_is_seconds
 from biomechjax.motion.deepmimic import read_deepmimic
-from biomechjax.motion.format import CANONICAL
 from biomechjax.motion.gaitkit import read_gaitkit
 from biomechjax.motion.matlab import read_mat
 from biomechjax.motion.opensim import read_opensim
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
-from biomechjax.motion.table import read_named_storage, read_parquet, read_text_table
+from biomechjax.motion.table import read_parquet, read_text_table
 from biomechjax.motion.trc import read_trc
-
-
-def _read_storage(path: Path, options: ReadOptions) -> Recording:
-    return read_opensim(path) if options.format in (None, CANONICAL) else read_named_storage(path, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +32,10 @@ class Reader:
     uses: tuple[str, ...] = ()
 
 
-_STORAGE = Reader(_read_storage, ("format",))
 _TABLE = ("format", "rate_hz", "unit", "unit_m")
 READERS: dict[str, Reader] = {
-    ".mot": _STORAGE,
-    ".sto": _STORAGE,
+    ".mot": Reader(read_opensim, ("format",)),
+    ".sto": Reader(read_opensim, ("format",)),
     ".npz": Reader(read_npz, ("array", *_TABLE)),
     ".csv": Reader(read_text_table, _TABLE),
     ".tsv": Reader(read_text_table, _TABLE),

@@ -13,15 +13,13 @@ Source: OpenSim's own reader, Storage.cpp of opensim-core.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from biomechjax.errors import InputError
-
-MAX_BYTES = 200 * 10**6  # hours of whole-body movement; such a file is something else
-LARGEST = 1e4  # metres or radians; no movement gets there, but a damaged file does
+from biomechjax.motion.files import read_text
+from biomechjax.motion.timing import check_increases
 
 # OpenSim writes the first of each and reads all three.
 _ROW_KEYS = ("nRows", "nr", "datarows")
@@ -57,7 +55,7 @@ def read_storage(path: Path) -> Storage:
     otherwise: OpenSim's own example files promise too many.
 
     Raises:
-        InputError: the file is unreadable, empty, larger than MAX_BYTES, has no `endheader` or no rows, its header
+        InputError: the file is unreadable, empty or too large, has no `endheader` or no rows, its header
             contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is no finite
             number (with line and column).
     """
@@ -85,33 +83,9 @@ def read_storage(path: Path) -> Storage:
         raise InputError(f"{path}: line {label_line}: the first column is {labels[0]!r}; expected 'time', in seconds")
     notes = _check_rows(_count(header, _ROW_KEYS, path), rows, cut=not text.endswith("\n"), path=path)
     values = parse_rows(rows, labels, path)
-    backwards = np.flatnonzero(np.diff(values[:, 0]) <= 0)
-    if len(backwards):
-        at = int(backwards[0]) + 1
-        raise InputError(
-            f"{path}: line {rows[at][0]}: time {values[at, 0]:g} s after {values[at - 1, 0]:g} s; "
-            "expected increasing time; sort the rows or take out what stands twice"
-        )
+    check_increases(values[:, 0], path, [number for number, _ in rows])
     in_degrees, unit_notes = _in_degrees(header, path)
     return Storage(tuple(labels[1:]), values[:, 0], values[:, 1:], in_degrees, notes + unit_notes)
-
-
-def read_text(path: Path) -> str:
-    """The text of a movement file.
-
-    Raises:
-        InputError: the file is unreadable, empty or larger than MAX_BYTES.
-    """
-    try:
-        size = path.stat().st_size
-        if size == 0:
-            raise InputError(f"{path}: the file is empty")
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB; cut the trial")
-        # Names and free text may be in any encoding; what is read of the file is ASCII.
-        return path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as e:
-        raise InputError(f"{path}: not readable: {e.strerror}") from e
 
 
 def _read_header(lines: list[str]) -> dict[str, tuple[int, str]]:
@@ -168,22 +142,6 @@ def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np
     if values.shape[1] != len(labels) or not np.isfinite(values).all():
         raise _bad_cell(rows, labels, path)
     return values
-
-
-def to_float32(values: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:
-    """Channels [F, C] as float32.
-
-    Raises:
-        InputError: a number is beyond LARGEST (with channel and frame).
-    """
-    beyond = np.abs(values) > LARGEST
-    if beyond.any():
-        frame, column = np.argwhere(beyond)[0]
-        raise InputError(
-            f"{path}: channel {names[column]} is {values[frame, column]:.4g} in frame {frame}; expected at most "
-            f"{LARGEST:.0f} m or rad; the file is damaged or in other units"
-        )
-    return values.astype(np.float32)
 
 
 def _bad_cell(rows: list[tuple[int, str]], labels: list[str], path: Path) -> InputError:

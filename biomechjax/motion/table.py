@@ -1,4 +1,4 @@
-"""Tables with a header of channel names (`.csv`, `.tsv`, `.parquet`), and storage files of other models (`.mot`)."""
+"""Tables with a header of channel names (`.csv`, `.tsv`, `.parquet`)."""
 
 import csv
 from pathlib import Path
@@ -7,12 +7,11 @@ import numpy as np
 
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
+from biomechjax.motion.files import check_size
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
-from biomechjax.motion.storage import read_storage
 
-MAX_BYTES = 200 * 10**6  # of the file; hours of whole-body movement
 MAX_CELLS = 2**27  # 1 GiB of float64
 TIME = ("time", "time_s", "t")
 EMPTY = ("", "nan", "n/a", "na")
@@ -24,10 +23,10 @@ def read_text_table(path: Path, options: ReadOptions) -> Recording:
     Time is in a column `time`, `time_s` or `t` in seconds, or `options.rate_hz` is given. Empty cells and nan are gaps.
 
     Raises:
-        InputError: larger than MAX_BYTES, not text, a row of another length or a cell that is no number (with its
+        InputError: empty or too large, not text, a row of another length or a cell that is no number (with its
             line), both or neither of time and rate, or what `assemble` refuses.
     """
-    _check_size(path)
+    check_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
@@ -51,7 +50,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Recording:
         import pyarrow.parquet
     except ImportError as e:
         raise InputError(f"{path}: reading Parquet needs pyarrow; pip install 'biomechjax[parquet]'") from e
-    _check_size(path)
+    check_size(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if file.metadata.num_rows * file.metadata.num_columns > MAX_CELLS:
@@ -68,19 +67,6 @@ def read_parquet(path: Path, options: ReadOptions) -> Recording:
     return _recording(columns, options, path)
 
 
-def read_named_storage(path: Path, options: ReadOptions) -> Recording:
-    """A recording of the given format from an OpenSim storage file whose coordinates are named as that format's.
-
-    Raises:
-        InputError: as `read_storage` and `assemble`, or no format is given.
-    """
-    assert options.format is not None
-    storage = read_storage(path)
-    columns = dict(zip(storage.labels, storage.values.T, strict=True))
-    unit = ReadOptions(unit="deg" if storage.in_degrees else "rad")
-    return assemble(load_format(options.format), columns, storage.time_s, unit, path, storage.notes)
-
-
 def _recording(columns: dict[str, np.ndarray], options: ReadOptions, path: Path) -> Recording:
     times = [n for n in columns if n.lower() in TIME]
     if len(times) > 1 or bool(times) == (options.rate_hz is not None):
@@ -89,11 +75,6 @@ def _recording(columns: dict[str, np.ndarray], options: ReadOptions, path: Path)
         raise InputError(f"{path}: {found}{given}; expected one column of {', '.join(TIME)}, or else the rate")
     timing = options.rate_hz or columns.pop(times[0])
     return assemble(load_format(options.format or CANONICAL), columns, timing, options, path)
-
-
-def _check_size(path: Path) -> None:
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB; cut the trial")
 
 
 def _check_header(header: list[str], path: Path) -> None:

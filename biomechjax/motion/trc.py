@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from biomechjax.errors import InputError
+from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
 from biomechjax.motion.gaps import METRES, fill_gaps
-from biomechjax.motion.opensim import UNEVEN, even
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.sides import partners
-from biomechjax.motion.storage import read_text, to_float32
+from biomechjax.motion.timing import UNEVEN, check_increases, even_steps
 
 HEADER_LINES = 5
 KEYS = ("DataRate", "NumFrames", "NumMarkers", "Units")
@@ -154,13 +154,8 @@ def _in_time(
 ) -> tuple[float, np.ndarray, list[str]]:
     """Rate in hertz, columns [F, 3 N] in even steps of time, and notes."""
     time = table[:, 1]
-    backwards = np.flatnonzero(np.diff(time) <= 0)
-    if len(backwards):
-        at = int(backwards[0]) + 1
-        raise InputError(
-            f"{path}: line {rows[at][0]}: time {time[at]:g} s after {time[at - 1]:g} s; expected increasing time"
-        )
-    rate_hz, values, notes = even(time, table[:, 2:])
+    check_increases(time, path, [number for number, _ in rows])
+    rate_hz, values, notes = even_steps(time, table[:, 2:])
     try:
         said = float(declared)
     except ValueError:

@@ -93,11 +93,12 @@ HEADER, ROWS = "t,knee_angle_r", "".join(f"{t:.3f},-20\n" for t in TIME)
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", DEG, "line 1: expected a name for each column"),
+        ("", DEG, "the file is empty"),
+        ("\n", DEG, "line 1: expected a name for each column"),
         (f"t,t\n{ROWS}", DEG, r"twice or empty: \['t'\]"),
         (f"{HEADER}\n{ROWS}3.0,x\n", DEG, "line 92, column knee_angle_r: 'x' is not a number"),
         (f"{HEADER}\n{ROWS}3.0\n", DEG, "line 92: 1 cells; the header has 2"),
-        (f"{HEADER}\n{ROWS}1.0,-20\n", DEG, "row 91: time is 1; expected seconds that increase"),
+        (f"{HEADER}\n{ROWS}1.0,-20\n", DEG, "row 91: time 1 s after 2.967 s; expected increasing time"),
         (f"{HEADER}\n0,-20\n", DEG, "1 rows; expected at least 2"),
         (f"{HEADER}\n{ROWS}", ReadOptions(), "does not say the unit of its angles"),
         (f"{HEADER}\n{ROWS}", ReadOptions(unit="rad"), "beyond 20 rad half of the time; give the unit deg"),
