@@ -107,6 +107,8 @@ def test_degrees_called_radians_are_refused(tmp_path: Path):
         (npy(np.zeros(0), shape=(10**15,)), "in .* bytes; expected numbers"),
         (npy(np.zeros(30))[:-4], "in .* bytes; expected numbers|not readable"),
         (npy(np.zeros(3))[:5], "not readable"),
+        (npy(np.zeros(30)).replace(b"{'descr'", b"(((((((("), "not readable"),
+        (npy(np.zeros(30)).replace(b"{'descr'", b"\n  1\n 2#"), "not readable"),
         (npy(np.array(["a", "b"])), "expected numbers"),
         (b"not numpy at all", "not readable"),
     ],
