@@ -16,7 +16,7 @@ from biomechjax.motion.assemble import assemble
 from biomechjax.motion.files import read_json
 from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.recording import LARGEST, Recording
 
 SIZE = 44
 POSITION = {"pelvis_tx": 1, "pelvis_ty": 2, "pelvis_tz": 3}
@@ -41,7 +41,7 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
     """A canonical recording from a clip.
 
     Raises:
-        InputError: not JSON, no rows of 44 finite numbers, a rotation of length 0, or no even time.
+        InputError: not JSON, no rows of 44 numbers, a rotation of length 0, or no even time.
     """
     frames = _frames(read_json(path), path)
     columns = {name: frames[:, i] for name, i in (POSITION | HINGES).items()}
@@ -73,6 +73,7 @@ def _frames(clip: Any, path: Path) -> np.ndarray:
         frames = np.array(rows, np.float64)
     except (ValueError, TypeError):
         frames = np.zeros(0)
-    if frames.ndim != 2 or frames.shape[1] != SIZE or not np.isfinite(frames).all():
-        raise InputError(f"{path}: expected a DeepMimic clip, {{'Frames': rows of {SIZE} finite numbers}}")
+    if frames.ndim != 2 or frames.shape[1] != SIZE or not (np.abs(frames) <= LARGEST).all():
+        expected = f"{{'Frames': rows of {SIZE} numbers of at most {LARGEST:.0f}}}"
+        raise InputError(f"{path}: expected a DeepMimic clip, {expected}")
     return frames

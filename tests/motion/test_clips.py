@@ -66,6 +66,14 @@ def test_what_is_no_clip_is_refused(tmp_path: Path, text: str):
             read_recording(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_overflow_are_refused_at_once(tmp_path: Path):
+    path = deepmimic(tmp_path / "a.txt")
+    path.write_text(path.read_text().replace("1.0,", "1e308,"))  # of rotations, whose lengths would overflow
+    with pytest.raises(InputError, match="a.txt: expected a DeepMimic clip, .* numbers of at most 10000"):
+        read_recording(path)
+
+
 @needs("deepmimic_pybullet_data")
 def test_deepmimic_walks_and_runs():
     folder = DATA / "deepmimic_pybullet_data"
