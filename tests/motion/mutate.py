@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -264,7 +265,7 @@ def table(found: Sequence[Outcome]) -> str:
 def _sound(text: str) -> Sound:
     """`FILE,option=value,...`"""
     name, *given = text.split(",")
-    words = dict(option.split("=", 1) for option in given)
+    words: dict[str, Any] = dict(option.split("=", 1) for option in given)
     numbers = {n: float(words.pop(n)) for n in ("rate_hz", "duration_s", "unit_m") if n in words}
     return Sound(Path(name), ReadOptions(**words, **numbers))
 
