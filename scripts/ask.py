@@ -1,4 +1,8 @@
-"""Ask a decoder checkpoint about one recorded movement (.mot or .sto of OpenSim)."""
+"""Ask a decoder checkpoint about one recorded movement.
+
+Reads .mot and .sto of OpenSim, .c3d, .trc, .bvh, .npz, .csv, .tsv, .parquet, .mat, DeepMimic .txt and gaitkit .json.
+Where a file does not say what its columns are or how fast its frames follow, the flags do.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -10,6 +14,8 @@ import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import ask
+from biomechjax.motion.mapping import to_format
+from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.travel import straight_line_speed
 from biomechjax.training.decoder import TrainedDecoder
@@ -23,14 +29,16 @@ class Arguments:
     """Decoder checkpoint, from train.py."""
     motion: Path
     """The recording."""
+    read: Annotated[ReadOptions, tyro.conf.arg(name="")] = ReadOptions()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
     if not args.questions or not all(q.strip() for q in args.questions):
         raise InputError('no question to ask; end the command with one in quotation marks: "How fast do they walk?"')
-    recording = read_recording(args.motion)
+    recording = read_recording(args.motion, args.read)
     model = TrainedDecoder.load(args.ckpt)
+    recording = to_format(recording, model.tokenizer.format)
     codes = model.tokenizer.encode([recording])[0]
     for note in recording.notes:
         print(f"note: {note}")

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.cohort.bids_source import prepare_bids
 from biomechjax.cohort.clinic import simulate
+from biomechjax.cohort.table_source import prepare_table
 from biomechjax.cohort.ui_prmd import prepare_ui_prmd
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
@@ -16,12 +18,18 @@ from biomechjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    source: Literal["synthetic", "ui-prmd"]
-    """synthetic: the simulated clinic. ui-prmd: the UI-PRMD download."""
+    source: Literal["synthetic", "ui-prmd", "table", "bids"]
+    """synthetic: the simulated clinic. ui-prmd: the UI-PRMD download. bids: a BIDS folder with the Motion extension, of
+    any program. table: any recordings, listed in a .csv with a line a trial; its columns are file, participant, task;
+    where files do not say it array, rate_hz, duration_s, format, unit, unit_m; split if you have one; and labels."""
     out: Path
     """Cohort folder to write."""
     input: Path | None = None
-    """The recordings; for ui-prmd the folder that holds "Segmented Movements"."""
+    """The folder that holds "Segmented Movements" (ui-prmd), the .csv (table), or the folder that holds
+    participants.tsv (bids)."""
+    format: str | None = None
+    """Motion format of the cohort, a name or .toml file (table, bids); otherwise that of the recordings if all have
+    the same, or canonical."""
     test_participants: str = ""
     """Comma-separated participants to test on (ui-prmd: s06,s07), instead of the last fifth."""
     sensor: Literal["vicon", "kinect"] = "vicon"
@@ -34,7 +42,9 @@ class Arguments:
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if args.format and args.source not in ("table", "bids"):
+        raise InputError(f"--format is for --source table and bids, not for {args.source}")
     if args.source == "synthetic":
         if args.input or args.test_participants:
             raise InputError("--input and --test-participants are for recordings, not for --source synthetic")
@@ -46,12 +56,31 @@ def main() -> None:
         console.print(f"{args.participants} SIMULATED participants in {args.out}")
         return
     if args.input is None:
-        raise InputError(f"--source {args.source} needs --input, the folder of the recordings")
+        raise InputError(f"--source {args.source} needs --input, the recordings")
+    if args.out.exists():
+        raise InputError(f"{args.out}: exists already; remove it or choose another --out")
     test = tuple(filter(None, args.test_participants.split(",")))
-    prepared = prepare_ui_prmd(args.input, args.out, test, args.sensor)
-    for file, reason in prepared.left_out:
-        console.print(f"left out {file}: {reason}")
-    console.print(f"{prepared.written} recordings in {args.out}, {len(prepared.left_out)} files left out")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("reading recordings", total=None)
+        if args.source == "ui-prmd":
+            prepared = prepare_ui_prmd(args.input, args.out, test, args.sensor)
+        else:
+            prepare = {"table": prepare_table, "bids": prepare_bids}[args.source]
+            prepared = prepare(
+                args.input,
+                args.out,
+                args.format,
+                test,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    for note, count in prepared.notes.items():
+        console.print(f"note on {count} of {prepared.written}{', as on the first' if count > 1 else ''}: {note}")
+    for which, reason in prepared.left_out:
+        console.print(f"left out {which}: {reason}")
+    console.print(
+        f"{prepared.written} recordings of format {prepared.format.name} in {args.out}, "
+        f"{len(prepared.left_out)} left out"
+    )
 
 
 if __name__ == "__main__":

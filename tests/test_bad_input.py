@@ -78,6 +78,11 @@ TOKENIZER = ROOT / "configs" / "quickstart_tokenizer.py"
         ("ask.py --ckpt empty --motion walk.mot speed?", ["empty: not a checkpoint folder"]),
         ("ask.py --ckpt empty --motion walk.mot", ["no question"]),
         ("prepare_data.py --source ui-prmd --input empty --out out", ["empty"]),
+        (
+            "prepare_data.py --source table --input nosuch.csv --out out",
+            ["nosuch.csv: not readable as a table of trials"],
+        ),
+        ("prepare_data.py --source bids --input empty --out out", ["participants.tsv: not readable"]),
         (f"train_tokenizer.py --config {TOKENIZER} --data columnless --out out", ["participants.tsv", "split"]),
         ("train.py --config nosuch.py --data empty --out out", ["--config nosuch.py", "no such file"]),
         (

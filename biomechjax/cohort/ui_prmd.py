@@ -8,7 +8,6 @@ Reads the data set's own download: text files of degrees, one row a frame, each 
 and the same under Kinect; comma- or space-separated, plain or gzipped.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from biomechjax.cohort.prepared import Prepared, choose_test
 from biomechjax.cohort.tables import parse_matrix, read_lines
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
@@ -47,19 +47,6 @@ COLUMNS: dict[str, dict[str, Any]] = {
 _NAME = re.compile(r"m(\d\d)_s(\d\d)_e(\d\d)_angles(_inc)?\.txt(\.gz)?")
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What became of the files.
-
-    Attributes:
-        written: recordings in the cohort.
-        left_out: (file, reason) of each file that could not be read.
-    """
-
-    written: int
-    left_out: list[tuple[Path, str]]
-
-
 def prepare_ui_prmd(
     input: Path | str,
     out: Path | str,
@@ -85,16 +72,16 @@ def prepare_ui_prmd(
     format = load_format(f"ui_prmd_{sensor}")
     files = _files(input, sensor)
     recordings: dict[str, list[tuple[dict[str, str], Recording]]] = {}
-    left_out: list[tuple[Path, str]] = []
+    left_out: list[tuple[str, str]] = []
     for file, person, labels in files:
         try:
             recordings.setdefault(person, []).append((labels, _read(file, format, RATE_HZ[sensor])))
         except InputError as e:
-            left_out.append((file, str(e)))
+            left_out.append((str(file), str(e)))
     if 2 * len(left_out) > len(files):
         raise InputError(f"{input}: {len(left_out)} of {len(files)} files not readable; the first: {left_out[0][1]}")
     recordings = {person: trials for person, trials in sorted(recordings.items()) if trials}
-    test = _choose_test(tuple(recordings), test_participants)
+    test = choose_test(tuple(recordings), test_participants)
     participants = [{"participant_id": f"sub-{p}", "split": "test" if p in test else "train"} for p in recordings]
 
     def trials_of(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Recording]]:
@@ -110,7 +97,7 @@ def prepare_ui_prmd(
         trials=trials_of,
         columns=COLUMNS,
     )
-    return Prepared(len(files) - len(left_out), left_out)
+    return Prepared(len(files) - len(left_out), format, left_out, {})
 
 
 def _files(input: Path, sensor: str) -> list[tuple[Path, str, dict[str, str]]]:
@@ -141,13 +128,3 @@ def _read(file: Path, format: MotionFormat, rate_hz: float) -> Recording:
     angles = np.unwrap(np.deg2rad(parse_matrix(lines, format.size, delimiter, file)), axis=0)
     angles -= 2 * np.pi * np.ceil(np.median(angles, axis=0) / (2 * np.pi) - 0.5)
     return Recording(format, rate_hz, angles.astype(np.float32), np.ones(format.size, bool), str(file))
-
-
-def _choose_test(people: tuple[str, ...], wanted: Sequence[str]) -> set[str]:
-    unknown = [p for p in wanted if p not in people]
-    if unknown:
-        raise InputError(f"test participant {unknown[0]!r} is not among {people}")
-    test = set(wanted) if wanted else set(people[-max(1, len(people) // 5) :])
-    if test == set(people):
-        raise InputError(f"test participants {sorted(test)} are all there are; nobody is left to train on")
-    return test

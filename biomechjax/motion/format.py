@@ -1,8 +1,14 @@
 """Motion formats: what the columns of a recording mean.
 
 A format is data, not code: one TOML file names its channels with unit, side partner, mirror sign and limits, and says
-which channels are the root. The formats that ship with the package lie in `motion/formats/`; a lab adds its own by
-passing the path of its file to `load_format`.
+which channels are the root. Where channels mean the same as canonical ones, it says so:
+
+    [canonical]
+    hip_flexion_r = "RHip.x"
+    knee_angle_r = "-RKnee.x"      # the same angle with the opposite sign
+
+The formats that ship with the package lie in `motion/formats/`; a lab adds its own by passing the path of its file to
+`load_format`.
 """
 
 import dataclasses
@@ -17,6 +23,7 @@ import numpy as np
 from biomechjax.errors import InputError
 
 SHIPPED = Path(__file__).parent / "formats"
+CANONICAL = "canonical"
 UNITS = ("rad", "m")
 REFERENCES = ("anatomical", "start")
 
@@ -69,6 +76,7 @@ class MotionFormat:
     channels: tuple[Channel, ...]
     root: Root | None = None
     reference: str = "anatomical"
+    canonical: tuple[tuple[str, str, int], ...] = ()
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -98,7 +106,8 @@ class MotionFormat:
         root = dataclasses.asdict(self.root) if self.root else None
         rows = [[c.name, c.unit, c.partner, c.mirror_sign, *_written_limits(c)] for c in self.channels]
         table = {"name": self.name, "description": self.description, "reference": self.reference, "channels": rows}
-        return table | ({"root": root} if root else {})
+        same = {name: "-" * (sign < 0) + own for name, own, sign in self.canonical}
+        return table | ({"root": root} if root else {}) | ({"canonical": same} if same else {})
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], source: str = "format") -> "MotionFormat":
@@ -106,13 +115,13 @@ class MotionFormat:
 
         Raises:
             InputError: a field is missing, unknown or of another shape, a unit is not "rad" or "m", a name stands
-                twice, limits are no range, or a partner or root names no channel.
+                twice, limits are no range, or a partner, root or canonical meaning names no channel.
         """
         if not isinstance(table, dict):
             raise InputError(f"{source}: expected a table of fields, found {table!r}")
-        unknown = set(table) - {"name", "description", "reference", "channels", "joints", "root"}
+        unknown = set(table) - {"name", "description", "reference", "channels", "joints", "root", "canonical"}
         if unknown or not isinstance(table.get("name"), str):
-            expected = "name, description, reference, channels or joints, root"
+            expected = "name, description, reference, channels or joints, root, canonical"
             raise InputError(f"{source}: a format has {expected}; check {sorted(map(str, unknown)) or 'name'}")
         reference = table.get("reference", REFERENCES[0])
         if reference not in REFERENCES:
@@ -132,7 +141,8 @@ class MotionFormat:
                     f"{source}: channel {c.name}: partner {c.partner!r} must be a channel that names it back"
                 )
         root = _root(table["root"], names, source) if table.get("root") else None
-        return cls(table["name"], str(table.get("description", "")), channels, root, reference)
+        same = _canonical(table["canonical"], by_name, source) if table.get("canonical") else ()
+        return cls(table["name"], str(table.get("description", "")), channels, root, reference, same)
 
 
 def _channel(row: Any, source: str) -> Channel:
@@ -164,6 +174,25 @@ def _root(table: Any, names: list[str], source: str) -> Root:
         if name not in names:
             raise InputError(f"{source}: root {role} = {name!r} is not one of its channels")
     return Root(**table)
+
+
+def _canonical(table: Any, channels: dict[str, Channel], source: str) -> tuple[tuple[str, str, int], ...]:
+    if not isinstance(table, dict):
+        raise InputError(f'{source}: canonical is {table!r}; expected lines such as knee_angle_r = "-RKnee.x"')
+    target = load_format(CANONICAL)
+    same: list[tuple[str, str, int]] = []
+    for name, text in table.items():
+        own = str(text).removeprefix("-")
+        if name not in target.indices or own not in channels:
+            missing = f"{name!r} of format {CANONICAL}" if name not in target.indices else f"{text!r} of its own"
+            raise InputError(f"{source}: canonical {name} = {text!r}: there is no channel {missing}")
+        unit, expected = channels[own].unit, target.channels[target.indices[name]].unit
+        if unit != expected:
+            raise InputError(f"{source}: canonical {name} = {text!r}: {own} is in {unit}; expected {expected}")
+        if own in (used := [o for _, o, _ in same]):
+            raise InputError(f"{source}: canonical {name} = {text!r}: {own} is {same[used.index(own)][0]} already")
+        same.append((name, own, -1 if str(text).startswith("-") else 1))
+    return tuple(same)
 
 
 def _expand_joints(joints: Any, source: str) -> list[list[Any]]:

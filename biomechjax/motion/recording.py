@@ -1,7 +1,9 @@
 """A recording: one movement of one person, as numbers with a meaning."""
 
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from scipy import signal
@@ -11,6 +13,7 @@ from biomechjax.motion.format import MotionFormat
 
 SHORTEST_S = 0.25  # shorter than half a step; nothing can be said about it
 HIGHEST_RATE_HZ = 10_000.0
+LARGEST = 1e4  # metres or radians; no movement gets there, but a damaged file does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,16 @@ class Recording:
         """The values [F] of one channel by name."""
         return self.values[:, self.format.indices[name]]
 
+    def lasting(self, seconds: float) -> "Recording":
+        """The same frames spread evenly over `seconds` from the first to the last, with a note.
+
+        Raises:
+            InputError: the rate that gives is out of range.
+        """
+        rate = (len(self.values) - 1) / seconds
+        note = f"Its {len(self.values)} frames are taken to span {seconds:g} s, as given."
+        return dataclasses.replace(self, rate_hz=rate, notes=(*self.notes, note))
+
     def resampled(self, rate_hz: float) -> "Recording":
         """The same movement at another rate, low-pass filtered where frames are dropped.
 
@@ -100,3 +113,19 @@ class Recording:
             raise InputError(f"{self.source}: format {self.format.name} gives no mirror signs")
         partner = [self.format.indices[c.partner] for c in self.format.channels]
         return dataclasses.replace(self, values=self.values[:, partner] * signs, observed=self.observed[partner])
+
+
+def to_float32(values: np.ndarray, names: Sequence[str], path: Path) -> np.ndarray:
+    """Channels [F, C] as float32.
+
+    Raises:
+        InputError: a number is beyond LARGEST (with channel and frame).
+    """
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        frame, column = np.argwhere(beyond)[0]
+        raise InputError(
+            f"{path}: channel {names[column]} is {values[frame, column]:.4g} in frame {frame}; expected at most "
+            f"{LARGEST:.0f} m or rad; the file is damaged or in other units"
+        )
+    return values.astype(np.float32)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from biomechjax.errors import InputError
-
-MAX_BYTES = 200 * 10**6  # hours of whole-body movement; such a file is something else
+from biomechjax.motion.files import read_text
+from biomechjax.motion.timing import check_increases
 
 # OpenSim writes the first of each and reads all three.
 _ROW_KEYS = ("nRows", "nr", "datarows")
@@ -55,11 +55,11 @@ def read_storage(path: Path) -> Storage:
     otherwise: OpenSim's own example files promise too many.
 
     Raises:
-        InputError: the file is unreadable, empty, larger than MAX_BYTES, has no `endheader` or no rows, its header
+        InputError: the file is unreadable, empty or too large, has no `endheader` or no rows, its header
             contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is no finite
             number (with line and column).
     """
-    text = _read_text(path)
+    text = read_text(path)
     lines = text.rstrip("\n").split("\n")
     try:
         end = next(i for i, line in enumerate(lines) if line.strip() == "endheader")
@@ -82,29 +82,10 @@ def read_storage(path: Path) -> Storage:
     if labels[0].lower() != "time":
         raise InputError(f"{path}: line {label_line}: the first column is {labels[0]!r}; expected 'time', in seconds")
     notes = _check_rows(_count(header, _ROW_KEYS, path), rows, cut=not text.endswith("\n"), path=path)
-    values = _parse(rows, labels, path)
-    backwards = np.flatnonzero(np.diff(values[:, 0]) <= 0)
-    if len(backwards):
-        at = int(backwards[0]) + 1
-        raise InputError(
-            f"{path}: line {rows[at][0]}: time {values[at, 0]:g} s after {values[at - 1, 0]:g} s; "
-            "expected increasing time; sort the rows or take out what stands twice"
-        )
+    values = parse_rows(rows, labels, path)
+    check_increases(values[:, 0], path, [number for number, _ in rows])
     in_degrees, unit_notes = _in_degrees(header, path)
     return Storage(tuple(labels[1:]), values[:, 0], values[:, 1:], in_degrees, notes + unit_notes)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size == 0:
-            raise InputError(f"{path}: the file is empty")
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB; cut the trial")
-        # Names and free text may be in any encoding; what is read of the file is ASCII.
-        return path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as e:
-        raise InputError(f"{path}: not readable: {e.strerror}") from e
 
 
 def _read_header(lines: list[str]) -> dict[str, tuple[int, str]]:
@@ -148,12 +129,16 @@ def _check_rows(declared: int | None, rows: list[tuple[int, str]], cut: bool, pa
     return (f"The header says {declared} rows, the file has {len(rows)}; all of these are read.",)
 
 
-def _parse(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
-    """float64 [F, number of labels]; the slow look for the first bad cell only if there is one."""
+def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
+    """Numbered lines of numbers as float64 [F, number of labels].
+
+    Raises:
+        InputError: a line has another number of cells, or a cell is no finite number (with line and column).
+    """
     try:
         values = np.loadtxt([line for _, line in rows], ndmin=2, comments=None)
     except ValueError:
-        raise _bad_cell(rows, labels, path) from None
+        raise _bad_cell(rows, labels, path) from None  # the slow look for it, only if there is one
     if values.shape[1] != len(labels) or not np.isfinite(values).all():
         raise _bad_cell(rows, labels, path)
     return values

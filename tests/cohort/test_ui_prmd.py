@@ -79,7 +79,7 @@ def test_unreadable_files_are_left_out_and_listed(tmp_path: Path):
     (folder / "m01_s01_e07_angles.txt.gz").write_bytes(b"not gzip")
     prepared = prepare_ui_prmd(tmp_path / "in", tmp_path / "out")
     assert prepared.written == 21
-    reasons = {file.name: reason for file, reason in prepared.left_out}
+    reasons = {Path(file).name: reason for file, reason in prepared.left_out}
     assert reasons.keys() == {*broken, "m01_s01_e07_angles.txt.gz"}
     for name, (_, told) in broken.items():
         assert told in reasons[name] and name in reasons[name]

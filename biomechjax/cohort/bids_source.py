@@ -1,0 +1,198 @@
+"""A cohort from a BIDS folder with the Motion extension that some other program wrote.
+
+    participants.tsv                                   perhaps with a column split
+    sub-01/[ses-1/]sub-01[_ses-1]_scans.tsv            perhaps
+    sub-01/[ses-1/]motion/sub-01[_ses-1]_task-walk[_acq-X]_tracksys-imu[_run-1]_{motion.tsv,channels.tsv,motion.json}
+
+Channels are found in the format by `name`, else by `tracked_point.component` or `tracked_point_component`; their units
+may be rad, deg, m, cm or mm (BIDS 1.9, Jeung et al. 2024, Sci Data 11:716).
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from biomechjax.cohort.prepared import Prepared, Progress, choose_test, convert
+from biomechjax.cohort.splits import SPLITS
+from biomechjax.cohort.tables import ABSENT, read_matrix, read_table
+from biomechjax.cohort.writing import write_cohort
+from biomechjax.errors import InputError
+from biomechjax.motion.assemble import assemble
+from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
+from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.recording import Recording
+
+FORMAT = "motion_format.json"
+UNITS = {"rad": ("rad", 1.0), "deg": ("rad", math.pi / 180), "m": ("m", 1.0), "cm": ("m", 0.01), "mm": ("m", 0.001)}
+"""A unit of channels.tsv to the unit of a format and the factor to it."""
+_FILE = re.compile(
+    r"(sub-[a-zA-Z0-9]+)(?:_ses-([a-zA-Z0-9]+))?_task-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?"
+    r"_tracksys-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?(?:_run-\d+)?_motion\.tsv"
+)
+
+
+def prepare_bids(
+    input: Path | str,
+    out: Path | str,
+    format: str | None = None,
+    test_participants: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Prepared:
+    """Writes the recordings of a BIDS folder as a cohort.
+
+    Args:
+        input: the folder with participants.tsv.
+        out: the cohort folder to make.
+        format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
+            folder without motion_format.json is read in it too.
+        test_participants: with or without "sub-"; if none are given and the folder has no splits, the last fifth.
+        progress: called while reading.
+
+    Raises:
+        InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, nobody
+            is left to train on, or `out` exists.
+    """
+    root = Path(input)
+    description = _json(root / "dataset_description.json")
+    people = _participants(root / "participants.tsv")
+    own, target = _formats(root, format)
+    scans, present = _scans(root), dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
+    files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
+    recordings: dict[str, Recording] = {}
+    labels: dict[str, dict[str, Any]] = {}
+    left_out: list[tuple[str, str]] = []
+    for done, file in enumerate(files, start=1):
+        which = file.as_posix().removeprefix(f"{root.as_posix()}/")
+        try:
+            if file not in present:
+                raise InputError("absent, though scans.tsv lists it")
+            labels[which] = _labels(file, people, scans)
+            recordings[which] = _read(file, own, turn_knees=not (root / FORMAT).is_file())
+        except InputError as e:
+            left_out.append((which, str(e)))
+        if progress:
+            progress(done, len(files))
+    recordings, notes = convert(recordings, target, left_out)
+    if not recordings:
+        reason = f"the first: {': '.join(left_out[0])}" if left_out else "expected sub-*/motion/*_motion.tsv"
+        raise InputError(f"{root}: none of {len(files)} recordings could be used; {reason}")
+    kept = {labels[which]["participant_id"] for which in recordings}
+    left_out += [(p, "a participant without a recording that could be used") for p in people if p not in kept]
+    rows = _with_splits([row for p, row in people.items() if p in kept], test_participants)
+    systems = {labels[which]["tracksys"] for which in recordings}
+    several = len(systems) > 1
+
+    def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
+        for which, recording in recordings.items():
+            if labels[which]["participant_id"] == participant["participant_id"]:
+                about = {c: v for c, v in labels[which].items() if c not in ("participant_id", "tracksys")}
+                yield about | ({"tracking_system": labels[which]["tracksys"]} if several else {}), recording
+
+    write_cohort(
+        out,
+        name=str(description.get("Name", root.name)),
+        simulated=bool(description.get("Simulated", False)),
+        format=target,
+        tracking_system="several" if several else systems.pop(),
+        participants=rows,
+        trials=trials_of,
+        columns=_json(root / "participants.json") | _json(root / "scans.json"),
+    )
+    return Prepared(len(recordings), target, left_out, notes)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """An object; empty if the file, which BIDS lets be absent, is."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError) as e:
+        raise InputError(f"{path}: not readable as JSON: {e}") from e
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: expected a JSON object, found a {type(table).__name__}")
+    return table
+
+
+def _formats(root: Path, wanted: str | None) -> tuple[MotionFormat, MotionFormat]:
+    """The format of the folder and of the cohort; only biomechjax's own folders say theirs."""
+    file = root / FORMAT
+    if not file.is_file():
+        return load_format(wanted or CANONICAL), load_format(wanted or CANONICAL)
+    own = MotionFormat.from_dict(_json(file), str(file))
+    return own, load_format(wanted) if wanted else own
+
+
+def _participants(path: Path) -> dict[str, dict[str, Any]]:
+    people: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(read_table(path, ("participant_id",)), start=2):
+        if row["participant_id"] in people:
+            raise InputError(f"{path}: line {number}: participant {row['participant_id']} stands twice")
+        people[row["participant_id"]] = {c: None if v == ABSENT else v for c, v in row.items()}
+    return people
+
+
+def _with_splits(people: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows with their own splits, or with those that `wanted` makes."""
+    given = [row for row in people if row.get("split") is not None]
+    if given and wanted:
+        raise InputError("participants.tsv has a column split; leave --test-participants out")
+    for row in people if given else ():
+        if row["split"] not in SPLITS:
+            raise InputError(
+                f"participants.tsv: {row['participant_id']}: split {row['split']!r}; expected one of {SPLITS}"
+            )
+    if given:
+        return people
+    ids = [row["participant_id"] for row in people]
+    test = choose_test(ids, [w if w.startswith("sub-") else f"sub-{w}" for w in wanted])
+    return [row | {"split": "test" if row["participant_id"] in test else "train"} for row in people]
+
+
+def _scans(root: Path) -> dict[Path, dict[str, str]]:
+    """The row of each file that some scans.tsv lists, in their order."""
+    tables = sorted(root.glob("sub-*/**/*_scans.tsv"))
+    return {table.parent / row["filename"]: row for table in tables for row in read_table(table, ("filename",))}
+
+
+def _labels(file: Path, people: Mapping[str, Any], scans: Mapping[Path, Mapping[str, str]]) -> dict[str, Any]:
+    """Labels of a recording from its name and its row in scans.tsv, with participant_id and tracksys."""
+    match = _FILE.fullmatch(file.name)
+    if match is None:
+        raise InputError("the name is not sub-XX[_ses-XX]_task-XX_tracksys-XX[_run-N]_motion.tsv")
+    person, session, task, system = match.groups()
+    if person not in people:
+        raise InputError(f"participant {person} is not in participants.tsv")
+    if file not in scans and any(file.parent.parent.glob("*_scans.tsv")):
+        raise InputError("the scans.tsv of its folder does not list it")
+    about = {"participant_id": person, "tracksys": system, "task": task} | ({"session": session} if session else {})
+    row = scans.get(file, {})
+    return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}
+
+
+def _read(file: Path, format: MotionFormat, turn_knees: bool) -> Recording:
+    stem = str(file).removesuffix("_motion.tsv")
+    rate = _json(Path(stem + "_motion.json")).get("SamplingFrequency")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
+        raise InputError(f"SamplingFrequency is {rate!r} in its _motion.json; expected hertz above 0")
+    rows = read_table(Path(stem + "_channels.tsv"), ("name", "units"))
+    names = [_channel(row, format) for row in rows]
+    if twice := [n for n in names if names.count(n) > 1]:
+        raise InputError(f"channel {twice[0]} stands twice in its _channels.tsv")
+    values = read_matrix(file, len(names))
+    columns = {}
+    for name, row, column in zip(names, rows, values.T, strict=True):
+        unit, factor = UNITS.get(row["units"], (row["units"], 1.0))
+        if name in format.indices and unit != (expected := format.channels[format.indices[name]].unit):
+            units = [u for u, (to, _) in UNITS.items() if to == expected]
+            raise InputError(f"channel {name} is in {row['units']!r}; expected one of {', '.join(units)}")
+        columns[name] = column * factor
+    return assemble(format, columns, float(rate), ReadOptions(unit="rad"), file, turn_knees=turn_knees)
+
+
+def _channel(row: Mapping[str, str], format: MotionFormat) -> str:
+    """The name of a channel in the format, or its own if the format has none."""
+    point, part = row.get("tracked_point", ABSENT), row.get("component", ABSENT)
+    names = (row["name"], f"{point}.{part}", f"{point}_{part}")
+    return next((n for n in names if n in format.indices), row["name"])

@@ -1,0 +1,199 @@
+"""A cohort from any recordings, listed in a table: one line of a .csv a trial.
+
+    file,participant,task,diagnosis,walking_speed_m_s,duration_s
+    normal.mot,P01,overground walking,none,1.32,1.1
+
+`file` is relative to the table and stays below its folder. `array`, `rate_hz`, `duration_s`, `format`, `unit` and
+`unit_m` say what a file does not (see `ReadOptions`), `split` is train, validation or test, and every other column is a
+label. Cells that are empty or n/a are absent.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from biomechjax.cohort.prepared import Prepared, Progress, bids_label, choose_test, common_format, convert
+from biomechjax.cohort.splits import SPLITS
+from biomechjax.cohort.tables import ABSENT
+from biomechjax.cohort.writing import write_cohort
+from biomechjax.errors import InputError
+from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.readers import read_recording
+from biomechjax.motion.recording import Recording
+
+REQUIRED = ("file", "participant", "task")
+OPTIONS = tuple(f.name for f in dataclasses.fields(ReadOptions))
+NUMBERS = ("rate_hz", "duration_s", "unit_m")
+RESERVED = ("filename", "participant_id", "source_file")  # columns that the cohort writes itself
+
+
+def prepare_table(
+    input: Path | str,
+    out: Path | str,
+    format: str | None = None,
+    test_participants: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Prepared:
+    """Writes the recordings of a table as a cohort of one motion format.
+
+    Args:
+        input: the table.
+        out: the cohort folder to make.
+        format: name or .toml file of the cohort's motion format; else that of the recordings if it is one, else
+            canonical.
+        test_participants: as in the table; if none are given and the table has no split, the last fifth. The others
+            train.
+        progress: called while reading.
+
+    Raises:
+        InputError: the table is unreadable or lacks a column, a participant is in two splits or has none while others
+            do, the format is unknown, no line is left, nobody is left to train on, or `out` exists.
+    """
+    input = Path(input)
+    lines = _read_lines(input)
+    splits = _splits(lines, input)
+    rows = {_name(number, row): row for number, row in lines.items()}
+    left_out: list[tuple[str, str]] = []
+    recordings = _read(rows, input.parent, left_out, progress)
+    target = common_format(list(recordings.values()), format)
+    recordings, notes = convert(recordings, target, left_out)
+    if not recordings:
+        raise InputError(f"{input}: none of {len(lines)} lines could be used; the first: {': '.join(left_out[0])}")
+    of: dict[str, list[str]] = {}
+    for which in recordings:
+        of.setdefault(rows[which]["participant"], []).append(which)
+    people = sorted(of)
+    ids = _ids(people, input)
+    if splits and test_participants:
+        raise InputError(f"{input}: the table has a column split; leave --test-participants out")
+    if not splits:
+        test = choose_test(people, test_participants)
+        splits = {p: "test" if p in test else "train" for p in people}
+    person_of = {i: p for p, i in ids.items()}
+
+    def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
+        for which in of[person_of[participant["participant_id"]]]:
+            row = rows[which]
+            labels = {c: v for c, v in row.items() if c not in (*REQUIRED, *OPTIONS, "split")}
+            yield {"task": bids_label(row["task"]), **labels, "source_file": row["file"]}, recordings[which]
+
+    write_cohort(
+        out,
+        name=input.stem,
+        simulated=False,
+        format=target,
+        tracking_system="table",
+        participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
+        trials=trials_of,
+    )
+    order = {which: i for i, which in enumerate(rows)}
+    return Prepared(len(recordings), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
+
+
+def _name(number: int, row: Mapping[str, str]) -> str:
+    return ", ".join([f"line {number}", row.get("file", "no file"), *([row["array"]] if "array" in row else [])])
+
+
+def _read(
+    rows: Mapping[str, dict[str, str]], folder: Path, left_out: list[tuple[str, str]], progress: Progress | None
+) -> dict[str, Recording]:
+    """The recordings that can be read, by their line; adds the others to `left_out`."""
+    recordings: dict[str, Recording] = {}
+    seen: dict[tuple[Path, str], str] = {}
+    for done, (which, row) in enumerate(rows.items(), start=1):
+        try:
+            file = _file(row, folder)
+            same = file.resolve(), row.get("array", "")
+            if same in seen:
+                raise InputError(f"the same recording as {seen[same]}; a recording stands once")
+            recordings[which] = read_recording(file, _options(row, folder))
+            seen[same] = which
+        except InputError as e:
+            left_out.append((which, str(e)))
+        if progress:
+            progress(done, len(rows))
+    return recordings
+
+
+def _read_lines(path: Path) -> dict[int, dict[str, str]]:
+    """The cells that are not absent, by line of the file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = [c.strip() for c in next(rows, [])]
+            numbered = [(rows.line_num, [c.strip() for c in row]) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise InputError(f"{path}: not readable as a table of trials (.csv): {e}") from e
+    if missing := [c for c in REQUIRED if c not in header]:
+        raise InputError(f"{path}: line 1: column {missing[0]!r} is missing; found {', '.join(header) or 'nothing'}")
+    if wrong := [c for c in header if not c or header.count(c) > 1 or c in RESERVED]:
+        raise InputError(f"{path}: line 1: column {wrong[0]!r} stands twice, has no name, or is {', '.join(RESERVED)}")
+    cells = {number: row for number, row in numbered if any(row)}
+    if not cells:
+        raise InputError(f"{path}: no lines after the header; expected one a trial")
+    for number, row in cells.items():
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {number}: {len(row)} cells; the header has {len(header)}")
+    absent = ("", ABSENT)
+    return {n: {c: v for c, v in zip(header, row, strict=True) if v not in absent} for n, row in cells.items()}
+
+
+def _splits(lines: dict[int, dict[str, str]], path: Path) -> dict[str, str]:
+    """The split of each participant; empty if the table gives none."""
+    splits: dict[str, str] = {}
+    if not any("split" in row for row in lines.values()):
+        return splits
+    for number, row in lines.items():
+        person, split = row.get("participant", ""), row.get("split")
+        if split not in SPLITS:
+            raise InputError(f"{path}: line {number}: split {split or 'is empty'!r}; expected one of {SPLITS}")
+        if splits.setdefault(person, split) != split:
+            raise InputError(
+                f"{path}: line {number}: participant {person} is in {split} here and in {splits[person]} above; "
+                "a participant is in exactly one split"
+            )
+    return splits
+
+
+def _file(row: dict[str, str], folder: Path) -> Path:
+    if missing := [c for c in REQUIRED if c not in row]:
+        raise InputError(f"{missing[0]} is empty")
+    if not bids_label(row["task"]):
+        raise InputError(f"task {row['task']!r} has no letter or digit")
+    if bad := [c for c, v in row.items() if set(v) & set("\t\r\n")]:
+        raise InputError(f"{bad[0]} holds a tab or a line break")
+    return _inside(row["file"], folder)
+
+
+def _inside(name: str, folder: Path) -> Path:
+    """The file below `folder`, links followed."""
+    path = folder / name
+    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{name} is not below the folder of the table; paths are relative to it and stay inside")
+    return path
+
+
+def _options(row: dict[str, str], folder: Path) -> ReadOptions:
+    given: dict[str, Any] = {c: row[c] for c in OPTIONS if c in row}
+    for name in NUMBERS:
+        if name in given:
+            try:
+                given[name] = float(given[name])
+            except ValueError:
+                raise InputError(f"{name} is {given[name]!r}; expected a number") from None
+    if given.get("format", "").endswith(".toml"):
+        given["format"] = str(_inside(given["format"], folder))
+    return ReadOptions(**given)
+
+
+def _ids(people: Sequence[str], path: Path) -> dict[str, str]:
+    """The BIDS id of each participant: sub-, then letters and digits."""
+    ids = {p: f"sub-{bids_label(p.removeprefix('sub-'))}" for p in people}
+    by_id = {i: p for p, i in ids.items()}
+    for person, name in ids.items():
+        if name == "sub-" or by_id[name] != person:
+            other = f"as is {by_id[name]!r}" if by_id[name] != person else "which is no name"
+            raise InputError(f"{path}: participant {person!r} becomes {name} (BIDS), {other}; rename one")
+    return ids

@@ -1,0 +1,51 @@
+"""Points that were not seen in some frames.
+
+A gap of up to a fifth of a second is filled, by a cubic spline through the frames around it or, at the ends of a trial,
+with the nearest position; a point with a longer one counts as not observed. Both are told.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import interpolate
+
+LONGEST_S = 0.2  # a fifth of a stride; a cubic through what lies around it says little about a longer one
+METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "meters": 1.0}
+"""Units of length that laboratory files name, in lower case, in metres."""
+
+
+def fill_gaps(
+    points: np.ndarray, rate_hz: float, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Points [F, N, 3], NaN where not seen, as (points without NaN, seen bool [N], notes).
+
+    Gaps of up to LONGEST_S are filled by a cubic spline through the frames where the point was seen; at the ends of the
+    trial, where there is nothing to interpolate, its nearest position is held. A point with a longer gap, or with
+    fewer than four frames, counts as not seen and is 0.
+    """
+    missing = np.isnan(points).any(axis=2)
+    filled, seen = points.copy(), np.ones(len(names), bool)
+    frames = np.arange(len(points))
+    short, long = [], []
+    for n in map(int, np.flatnonzero(missing.any(axis=0))):
+        gap = missing[:, n]
+        run = _longest_run(gap)
+        if (~gap).sum() < 4 or run > LONGEST_S * rate_hz:
+            seen[n], filled[:, n] = False, 0.0
+            long.append(f"{names[n]} ({gap.sum()})")
+            continue
+        first, last = frames[~gap][[0, -1]]
+        filled[gap, n] = interpolate.CubicSpline(frames[~gap], points[~gap, n])(frames[gap].clip(first, last))
+        short.append(f"{names[n]} ({gap.sum()})")
+    notes = []
+    if short:
+        notes.append(f"Gaps of up to {LONGEST_S} s were filled; frames filled: {', '.join(short)}.")
+    if long:
+        notes.append(f"Not observed, since a gap is longer than {LONGEST_S} s; frames missing: {', '.join(long)}.")
+    return filled, seen, tuple(notes)
+
+
+def _longest_run(flags: np.ndarray) -> int:
+    """The most True in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags, [0]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -1,0 +1,58 @@
+"""Damaged files of every kind are read or refused, in time and in bounds; `mutate.py` runs thousands of them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mutate
+from samples import write_samples
+
+from biomechjax.errors import InputError
+from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.readers import READERS
+
+
+def test_damaged_files_are_read_or_refused(tmp_path: Path):
+    sources = write_samples(tmp_path)
+    assert {p.path.suffix for p in sources} >= set(READERS) - {".c3d", ".parquet"}  # these need other packages
+    whole = mutate.outcomes([mutate.Damaged(s.path.suffix, "none", s.path.read_bytes(), s.options) for s in sources])
+    assert [o.outcome for o in whole] == ["read"] * len(sources)
+    count = len(mutate.MUTATIONS) * len(sources)
+    found = mutate.outcomes(mutate.mutants(sources, count, seed=0))
+    bad = [o for o in found if o.outcome not in ("read", "refused")]
+    assert len(found) == count and not bad
+    assert sum(o.outcome == "refused" for o in found) > count / 2
+    assert all("damaged." in o.detail for o in found if o.outcome == "refused")
+
+
+def _bad_reader(path: Path, options: ReadOptions) -> None:
+    """Does what the file says."""
+    command = path.read_text()
+    if command == "fail":
+        raise KeyError(command)
+    if command == "refuse":
+        raise InputError(command)
+    if command == "hang":
+        time.sleep(60)
+    if command == "swell":
+        bytearray(2 * mutate.LIMIT_BYTES)
+    if command == "die":
+        os.abort()
+
+
+def test_bad_readers_are_found_out():
+    """Otherwise a table of zeros would say nothing."""
+    commands = ["fail", "swell", "die", "refuse", "hang", "read"]
+    damaged = [mutate.Damaged(".x", command, command.encode()) for command in commands]
+    found = mutate.outcomes(damaged, _bad_reader, limit_s=0.5)
+    assert [o.outcome for o in found] == ["other", "over memory", "crashed", "refused", "over time", "read"]
+    assert "| .x | 6 | 1 | 1 | 1 | 1 | 1 | 1 |" in mutate.table(found)
+
+
+def test_readers_need_no_jax():
+    """A reader's process stays small, and files can be checked where no accelerator is."""
+    program = "import sys, biomechjax.motion.readers; sys.exit('jax' in sys.modules)"
+    root = str(Path(__file__).parents[2])
+    assert subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": root}).returncode == 0
