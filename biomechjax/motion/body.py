@@ -26,11 +26,11 @@ def body_model(height_m: float = DEFAULT_HEIGHT_M, mass_kg: float = DEFAULT_MASS
     The room is OpenSim's: x forward, y up, z to the right, gravity along -y.
 
     Raises:
-        InputError: height or mass is not a positive number.
+        InputError: height or mass is not a positive number, or the height is not in metres.
     """
-    for name, value in (("height", height_m), ("mass", mass_kg)):
-        if not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} {value!r}; expected a positive number of {'m' if name == 'height' else 'kg'}")
+    check_height(height_m)
+    if not 0 < mass_kg < math.inf:
+        raise InputError(f"mass {mass_kg!r} kg; expected a positive number")
     spec = mujoco.MjSpec.from_file(str(BODY_XML))
     for body in spec.bodies[1:]:
         body.pos *= height_m
@@ -49,6 +49,12 @@ def body_model(height_m: float = DEFAULT_HEIGHT_M, mass_kg: float = DEFAULT_MASS
         if math.isfinite(lower) and math.isfinite(upper):
             joint.range = [lower, upper]
     return spec.compile()
+
+
+def check_height(height_m: float) -> None:
+    """Raises InputError where a body height is no positive number of metres, or is one of centimetres."""
+    if not 0 < height_m < 3:
+        raise InputError(f"height {height_m!r} m; expected a body height in metres, such as 1.7")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

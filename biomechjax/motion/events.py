@@ -13,6 +13,7 @@ sitting down, where both feet move together, is no step.
 import dataclasses
 
 import numpy as np
+from jax import Array
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
@@ -23,7 +24,7 @@ from biomechjax.motion.recording import Recording
 
 RIGHT, LEFT = 0, 1
 SIDES = ("r", "l")
-# Shorter steps, as a share of body height, are not told from the tremor of markerless capture (about 3 degrees a joint).
+# Shorter steps, as a share of body height, are not told from the wavering of markerless capture (3 degrees a joint).
 SHORTEST_STEP = 0.12
 FEWEST_STEPS = 3
 SHORT_S = 2.0  # a recording up to this long may show no more than two steps
@@ -51,6 +52,10 @@ class Feet:
     facing: np.ndarray
     heels: np.ndarray
     balls: np.ndarray
+
+    def frame(self, time: float) -> int:
+        """The frame nearest to a moment in seconds."""
+        return min(round(time * self.rate_hz), len(self.facing) - 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,9 +100,9 @@ def heading(pose: Pose) -> np.ndarray:
     return np.unwrap(np.arctan2(across[:, 0], across[:, 2]).astype(float))
 
 
-def ahead(places: np.ndarray, facing: np.ndarray) -> np.ndarray:
+def ahead(places: Array | np.ndarray, facing: np.ndarray) -> np.ndarray:
     """Component [...] of [..., 3] in the direction faced."""
-    return places[..., 0] * np.cos(facing) - places[..., 2] * np.sin(facing)
+    return np.asarray(places[..., 0] * np.cos(facing) - places[..., 2] * np.sin(facing))
 
 
 def smooth(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:

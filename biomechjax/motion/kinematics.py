@@ -10,7 +10,7 @@ from flax import struct
 from jax import Array
 
 from biomechjax.errors import InputError
-from biomechjax.motion.body import DEFAULT_HEIGHT_M, skeleton
+from biomechjax.motion.body import DEFAULT_HEIGHT_M, check_height, skeleton
 from biomechjax.motion.recording import Recording
 
 
@@ -80,8 +80,9 @@ def recorded_pose(recording: Recording, height_m: float = DEFAULT_HEIGHT_M) -> P
     Channels that were not observed stand at 0: an unseen joint is straight, an unseen root stays at the origin.
 
     Raises:
-        InputError: the recording is not in format "canonical".
+        InputError: the recording is not in format "canonical", or `height_m` is no height in metres.
     """
+    check_height(height_m)
     if recording.format.name != "canonical":
         raise InputError(
             f"{recording.source}: format {recording.format.name}; the body is that of format canonical, "

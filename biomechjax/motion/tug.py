@@ -71,8 +71,8 @@ def _refusal(recording: Recording, found: str) -> InputError:
 
 def _rise_and_descent(recording: Recording) -> tuple[tuple[int, int], tuple[int, int]]:
     """(first, last) frame of getting up and of sitting down."""
-    bent = sum(abs(recording.channel(n).astype(float)) for n in NEEDED) / 2  # hip and knee, mean of the sides
-    bent = smooth(bent, 2.0, recording.rate_hz)
+    angles = np.stack([recording.channel(n).astype(float) for n in NEEDED])
+    bent = smooth(np.abs(angles).sum(axis=0) / 2, 2.0, recording.rate_hz)  # hip and knee, mean of the sides
     ends = max(1, round(0.25 * recording.rate_hz))
     seats = bent[:ends].mean(), bent[-ends:].mean()
     upright = float(np.median(bent))
@@ -99,7 +99,7 @@ def _leaves(recording: Recording, ends: int, until: int) -> int:
     angles = np.stack([recording.channel(n).astype(float) for n in names], axis=1)
     angles = smooth(angles, 2.0, recording.rate_hz)[:: 1 if ends > 0 else -1]
     weights = np.array([0.5] * len(NEEDED) + [1.0] * (len(names) - len(NEEDED)))  # two sides are one joint
-    away = np.sqrt(((angles - angles[: abs(ends)].mean(axis=0)) ** 2 @ weights))[:until]
+    away = np.sqrt((angles - angles[: abs(ends)].mean(axis=0)) ** 2 @ weights)[:until]
     return int(np.flatnonzero(away < STILL)[-1]) if (away < STILL).any() else 0
 
 
