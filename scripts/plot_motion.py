@@ -16,10 +16,9 @@ from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.motion.body import DEFAULT_HEIGHT_M
 from biomechjax.motion.gait import measure_gait
-from biomechjax.motion.pictures import body_pictures, draw_angles, save_animation, save_strip
+from biomechjax.motion.pictures import body_pictures, draw_angles, save_animation, save_strip, strip_frames
 from biomechjax.motion.readers import read_recording
 
-STRIP = 8
 ANIMATION_HZ = 12.5
 
 
@@ -53,13 +52,12 @@ def main() -> None:
 
     stem = args.out / args.motion.stem
     draw_angles(recording, gait.events).savefig(f"{stem}_angles.png", dpi=120)
-    last = len(recording.values) - 1
-    pictures, rendered = body_pictures(recording, [round(i * last / (STRIP - 1)) for i in range(STRIP)], height)
+    pictures, rendered = body_pictures(recording, strip_frames(recording, gait.events), height)
     save_strip(pictures, Path(f"{stem}_body.png"))
     written = ["angles.png", "body.png"]
     if args.animation:
         count = max(2, int(recording.duration_s * ANIMATION_HZ))
-        frames = [round(i * last / (count - 1)) for i in range(count)]
+        frames = [round(i * (len(recording.values) - 1) / (count - 1)) for i in range(count)]
         save_animation(body_pictures(recording, frames, height)[0], ANIMATION_HZ, Path(f"{stem}_body.gif"))
         written.append("body.gif")
     print(f"written: {', '.join(f'{stem}_{w}' for w in written)}" + ("" if rendered else " (no OpenGL: stick figures)"))

@@ -41,8 +41,8 @@ def body_model(height_m: float = DEFAULT_HEIGHT_M, mass_kg: float = DEFAULT_MASS
         geom.pos *= height_m
         geom.size *= height_m
         geom.fromto *= height_m
-    for site in spec.sites:
-        site.pos *= height_m
+    for place in (*spec.sites, *spec.cameras):
+        place.pos *= height_m
     channels = {c.name: c for c in _canonical().channels}
     for joint in spec.joints:
         lower, upper = channels[joint.name].lower, channels[joint.name].upper

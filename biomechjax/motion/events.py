@@ -156,10 +156,10 @@ def _leads(feet: Feet, cutoff_hz: float) -> list[tuple[int, int]]:
     prominence = max(0.35 * (high - low), 2 * SHORTEST_STEP * feet.height_m)
     found = []
     for side, sign in ((RIGHT, 1), (LEFT, -1)):
-        # Padded, so that a peak near an end is judged by its other flank.
-        padded = np.pad(sign * apart, 1, constant_values=-np.inf)
-        peaks, _ = find_peaks(padded, prominence=prominence)
-        found += [(int(p) - 1, side) for p in peaks if 1 < p < len(apart)]
+        # Mirrored at both ends, so that a peak near an end is judged by its other flank.
+        mirrored = np.pad(sign * apart, len(apart) - 1, mode="reflect")
+        peaks = find_peaks(mirrored, prominence=prominence)[0] - (len(apart) - 1)
+        found += [(int(p), side) for p in peaks if 0 < p < len(apart) - 1]
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,6 +20,7 @@ from biomechjax.motion.recording import Recording
 
 PERCENT = np.linspace(0, 100, 51)
 COLOURS = ("tab:red", "tab:blue")  # right, left
+NAMES = ("right", "left")
 # Joint, what its positive direction is called on paper, and the sign that makes it so.
 PANELS = (
     ("pelvis_tilt", "pelvis: tilt forward", -1),
@@ -54,8 +56,8 @@ def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
     seen = any(cycles(events, side) for side in (0, 1))
     figure = Figure(figsize=(6, 10), layout="constrained")
     axes = figure.subplots(len(PANELS), 1, sharex=True)
-    for axis, (joint, label, sign) in zip(axes, PANELS, strict=True):
-        axis.set_ylabel(f"{label} (degrees)")
+    for axis, (joint, title, sign) in zip(axes, PANELS, strict=True):
+        axis.set_ylabel(f"{title} (degrees)")
         if seen:
             band = normative()[joint]
             mean, spread = sign * np.array(band["mean_deg"]), np.array(band["sd_deg"])
@@ -68,18 +70,13 @@ def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
                 curves = sign * np.rad2deg(cycle_curves(recording, events, name, side))
                 axis.plot(PERCENT, curves.T, color=colour, linewidth=0.6, alpha=0.6)
                 if len(curves):
-                    axis.plot(
-                        PERCENT,
-                        curves.mean(axis=0),
-                        color=colour,
-                        linewidth=2,
-                        label=f"{'right left'.split()[side]}, {len(curves)} cycles",
-                    )
+                    label = f"{NAMES[side]}, mean of {len(curves)}"
+                    axis.plot(PERCENT, curves.mean(axis=0), color=colour, linewidth=2, label=label)
             else:
                 time = np.arange(len(recording.values)) / recording.rate_hz
                 axis.plot(time, sign * np.rad2deg(recording.channel(name)), color=colour)
     if seen:
-        axes[0].legend(loc="best", fontsize="small")
+        axes[2].legend(loc="best", fontsize="small")  # of the knees, without which there is no cycle
     axes[0].set_title(
         f"{Path(recording.source).name}\n" + (f"grey: {normative()['title']}" if seen else "no gait cycle"),
         fontsize="small",
@@ -102,6 +99,14 @@ def body_pictures(
         return [_stick_figure(feet, f) for f in frames], False
 
 
+def strip_frames(recording: Recording, events: GaitEvents, count: int = 8) -> list[int]:
+    """`count` frames over the middle gait cycle of the right side, or without one over the whole recording."""
+    last = len(recording.values) - 1
+    found = cycles(events, 0)
+    start, end = found[len(found) // 2] if found else (0.0, last / recording.rate_hz)
+    return [min(round(t * recording.rate_hz), last) for t in np.linspace(start, end, count)]
+
+
 def save_strip(pictures: Sequence[np.ndarray], path: Path) -> None:
     """Pictures side by side as a PNG."""
     Image.fromarray(np.concatenate(list(pictures), axis=1)).save(path)
@@ -115,6 +120,10 @@ def save_animation(pictures: Sequence[np.ndarray], rate_hz: float, path: Path) -
 
 def _rendered(recording: Recording, feet: Feet, frames: Sequence[int]) -> list[np.ndarray]:
     model = body_model(feet.height_m)
+    for geom, body in enumerate(model.geom_bodyid):
+        side = model.body(body).name[-2:]
+        if side in ("_r", "_l"):
+            model.geom_rgba[geom, :3] = to_rgb(COLOURS["_r _l".split().index(side)])
     data = mujoco.MjData(model)
     columns = recording.format.indices
     values = recording.values.astype(float)

@@ -71,8 +71,8 @@ def _refusal(recording: Recording, found: str) -> InputError:
 
 def _rise_and_descent(recording: Recording) -> tuple[tuple[int, int], tuple[int, int]]:
     """(first, last) frame of getting up and of sitting down."""
-    angles = np.stack([recording.channel(n).astype(float) for n in NEEDED])
-    bent = smooth(np.abs(angles).sum(axis=0) / 2, 2.0, recording.rate_hz)  # hip and knee, mean of the sides
+    hips, knees = (recording.values[:, [recording.format.indices[n] for n in NEEDED[i : i + 2]]] for i in (0, 2))
+    bent = smooth((hips - knees).astype(float).mean(axis=1), 2.0, recording.rate_hz)  # knees bend negative
     ends = max(1, round(0.25 * recording.rate_hz))
     seats = bent[:ends].mean(), bent[-ends:].mean()
     upright = float(np.median(bent))

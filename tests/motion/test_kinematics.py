@@ -36,7 +36,7 @@ def posed(**angles_deg: float) -> Pose:
     values = np.zeros(40, np.float32)
     for name, angle in angles_deg.items():
         values[COLUMN[name]] = np.deg2rad(angle)
-    return jax.tree.map(np.asarray, forward_kinematics(values, 1.0))
+    return jax.tree.map(np.asarray, jax.jit(forward_kinematics)(values, 1.0))
 
 
 def joint(pose: Pose, name: str) -> np.ndarray:
@@ -82,9 +82,10 @@ def test_gradients_are_finite_and_those_of_differences():
 def test_batches_of_people_of_different_height():
     values = random_values(6).reshape(2, 3, 40)
     heights = np.array([[1.5], [1.9]], np.float32)
-    both = forward_kinematics(values, heights)
+    kinematics = jax.jit(forward_kinematics)
+    both = kinematics(values, heights)
     for person in range(2):
-        alone = forward_kinematics(values[person], float(heights[person, 0]))
+        alone = kinematics(values[person], float(heights[person, 0]))
         for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(alone), strict=True):
             np.testing.assert_allclose(a[person], b, atol=1e-6)
 
