@@ -11,7 +11,6 @@ import tyro
 if ctypes.util.find_library("EGL"):
     os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen; MuJoCo decides when it is first imported
 
-import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.motion.body import DEFAULT_HEIGHT_M

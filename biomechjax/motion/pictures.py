@@ -125,22 +125,29 @@ def _rendered(recording: Recording, feet: Feet, frames: Sequence[int]) -> list[n
         if side in ("_r", "_l"):
             model.geom_rgba[geom, :3] = to_rgb(COLOURS["_r _l".split().index(side)])
     data = mujoco.MjData(model)
+    values = facing_ahead(recording, feet)
+    with mujoco.Renderer(model, SIZE, SIZE) as renderer:
+        pictures = []
+        for frame in frames:
+            data.qpos[:] = values[frame]
+            mujoco.mj_forward(model, data)
+            renderer.update_scene(data, camera="from_the_right")
+            pictures.append(renderer.render().copy())
+    return pictures
+
+
+def facing_ahead(recording: Recording, feet: Feet) -> np.ndarray:
+    """Channels [F, C] of the same movement on the spot: the pelvis over the origin, the person facing along x, and the
+    lowest point of the feet half a body height below the origin."""
     columns = recording.format.indices
     values = recording.values.astype(float)
     turned = [columns[n] for n in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
     angles = heading_first(values[:, turned])
     angles[:, 2] -= feet.facing
     values[:, turned] = opensim_order(angles)
-    with mujoco.Renderer(model, SIZE, SIZE) as renderer:
-        pictures = []
-        for frame in frames:
-            data.qpos[:] = values[frame]
-            data.qpos[[columns["pelvis_tx"], columns["pelvis_tz"]]] = 0
-            data.qpos[columns["pelvis_ty"]] = _pelvis_height(feet, frame) - 0.5 * feet.height_m
-            mujoco.mj_forward(model, data)
-            renderer.update_scene(data, camera="from_the_right")
-            pictures.append(renderer.render().copy())
-    return pictures
+    values[:, [columns["pelvis_tx"], columns["pelvis_tz"]]] = 0
+    values[:, columns["pelvis_ty"]] = [_pelvis_height(feet, f) - 0.5 * feet.height_m for f in range(len(values))]
+    return values
 
 
 def _pelvis_height(feet: Feet, frame: int) -> float:
