@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from walks import SHARED, STRIDE_S, SWING, pendulum_walk, standing
+from walks import CANONICAL, COLUMN, SHARED, STRIDE_S, SWING, pendulum_walk, standing
 
 from biomechjax.cohort.clinic import simulate
 from biomechjax.cohort.folder import Cohort
 from biomechjax.motion.gait import measure_gait
 from biomechjax.motion.opensim import read_opensim
+from biomechjax.motion.recording import Recording
 
 LEG = 0.491 + 0.039  # hip to sole, shares of height
 ACROSS = 2 * 0.0464
@@ -104,6 +105,23 @@ def test_speed_of_real_files(name: str, height_m: float | None, low: float, high
     if not path.is_file():
         pytest.skip(f"the example motions of OpenSim and OpenCap are not at {path.parent}")
     assert low < value(measure_gait(read_opensim(path), height_m), "walking_speed_m_s") < high
+
+
+def test_speed_of_a_recorded_walk_is_that_of_its_pelvis():
+    """One second of LocoMuJoCo's walk: its speeds are 500 times the differences of its positions, so 500 Hz; its knees
+    bend positive."""
+    path = SHARED / "locomujoco_human_mini" / "02-constspeed_full_humanoid.npz"
+    if not path.is_file():
+        pytest.skip(f"the mini sets of LocoMuJoCo are not at {path.parent}")
+    with np.load(path, allow_pickle=False) as arrays:
+        columns = {n.removeprefix("q_"): arrays[n] for n in arrays.files if n.startswith("q_")}
+    values, observed = np.zeros((500, CANONICAL.size), np.float32), np.zeros(CANONICAL.size, bool)
+    for name in columns.keys() & set(CANONICAL.names):
+        values[:, COLUMN[name]] = columns[name] * (-1 if name.startswith("knee") else 1)
+        observed[COLUMN[name]] = True
+    travelled = (columns["pelvis_tx"][-1] - columns["pelvis_tx"][0]) / (499 / 500)
+    gait = measure_gait(Recording(CANONICAL, 500.0, values, observed), 1.8)
+    assert value(gait, "walking_speed_m_s") == pytest.approx(travelled, abs=0.05)
 
 
 def test_squats_are_no_walk():
