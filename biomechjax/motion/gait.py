@@ -1,7 +1,7 @@
 """Gait measures of a recording: each a number, or the reason why there is none.
 
-Measures are taken over straight walking: steps during which the person turns by less than 20 degrees a second. Steps
-come from `gait_events`; percentages are of the gait cycle.
+Measures other than joint ranges are taken over straight walking: steps during which the person turns by less than 20
+degrees a second. Steps come from `gait_events`; percentages are of the gait cycle.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ def measure_gait(recording: Recording, height_m: float | None = None) -> Gait:
     for name in ("step_length{}_m", "step_time{}_s", "stance{}_percent"):
         both = [measures[name.format(f"_{s}")].value for s in SIDES]
         measures["symmetry_" + name.format("").rsplit("_", 1)[0] + "_percent"] = _symmetry(both, reason)
-    measures |= _joint_ranges(recording, events, stride_s, reason)
+    measures |= _joint_ranges(recording, events, reason)
     return Gait(events, tuple(steps), measures)
 
 
@@ -183,8 +183,9 @@ def _symmetry(both: list[float | None], reason: str) -> Measure:
     return Measure(200 * (right - left) / (right + left), "%")
 
 
-def _joint_ranges(recording: Recording, events: GaitEvents, stride_s: float | None, reason: str) -> dict[str, Measure]:
-    """Highest minus lowest angle in a cycle, mean over the cycles of the channel's side (midline: right)."""
+def _joint_ranges(recording: Recording, events: GaitEvents, reason: str) -> dict[str, Measure]:
+    """Highest minus lowest angle in a cycle, mean over all cycles, turning ones too, of the channel's side (midline:
+    right)."""
     found = {}
     for column in np.flatnonzero(recording.format.angles & recording.observed):
         channel = recording.format.channels[column]
