@@ -1,0 +1,149 @@
+"""Pictures: cycles on a common scale, the same file again and again, a walker drawn with and without OpenGL."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from PIL import Image
+from walks import STRIDE_S, SWING, children, pendulum_walk, standing
+
+from biomechjax.errors import InputError
+from biomechjax.motion import pictures
+from biomechjax.motion.events import gait_events, observe_feet
+from biomechjax.motion.kinematics import forward_kinematics
+from biomechjax.motion.pelvis import opensim_order
+from biomechjax.motion.pictures import (
+    PERCENT,
+    SIZE,
+    body_pictures,
+    cycle_curves,
+    draw_angles,
+    facing_ahead,
+    normative,
+    save_animation,
+    save_strip,
+    strip_frames,
+)
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "plot_motion.py"
+
+
+def events_of(recording):
+    return gait_events(observe_feet(recording))
+
+
+def test_cycles_on_a_common_scale():
+    walk = pendulum_walk(30.0)
+    curves = cycle_curves(walk, events_of(walk), "hip_flexion_l", 1)
+    assert curves.shape[0] >= 5 and curves.shape[1] == len(PERCENT)
+    delay = np.arcsin(0.5 * np.sqrt(0.5))
+    np.testing.assert_allclose(curves, [SWING * np.cos(2 * np.pi * PERCENT / 100 + delay)] * len(curves), atol=0.02)
+
+
+def test_the_band_is_that_of_the_children():
+    """The file holds what the cycles of the measured children give."""
+    band = {joint: normative()[joint] for joint in ("hip_flexion", "knee_angle", "ankle_angle", "pelvis_tilt")}
+    means: dict[str, list[np.ndarray]] = {joint: [] for joint in band}
+    for recording, _, height_m in children("straight"):
+        events = gait_events(observe_feet(recording, height_m))
+        for joint, found in means.items():
+            names = [joint if joint == "pelvis_tilt" else f"{joint}_{s}" for s in "rl"]
+            curves = [cycle_curves(recording, events, name, side) for side, name in enumerate(names)]
+            found.append(np.rad2deg(np.concatenate(curves)).mean(axis=0))
+    for joint, found in means.items():
+        assert len(found) == normative()["children"]
+        np.testing.assert_allclose(np.mean(found, axis=0), band[joint]["mean_deg"], atol=0.1)
+        np.testing.assert_allclose(np.std(found, axis=0, ddof=1), band[joint]["sd_deg"], atol=0.1)
+
+
+def test_the_band_is_a_walk():
+    """Landmarks any gait text names: the knee bends most, 55 to 65 degrees, at 70 to 75 %; the hip is straightest and
+    the foot points down most around toe-off."""
+    knee, hip, ankle = (np.array(normative()[j]["mean_deg"]) for j in ("knee_angle", "hip_flexion", "ankle_angle"))
+    assert -65 < knee.min() < -55 and 70 <= PERCENT[knee.argmin()] <= 76
+    assert 48 <= PERCENT[hip.argmin()] <= 56 and 60 <= PERCENT[ankle.argmin()] <= 68
+
+
+@pytest.mark.parametrize("walk", [pendulum_walk(30.0), standing(), pendulum_walk(unobserved=("pelvis_tilt",))])
+def test_angles_are_drawn_the_same_again(tmp_path: Path, walk):
+    for name in ("a.png", "b.png"):
+        draw_angles(walk, events_of(walk)).savefig(tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("facing", [0.0, 2.0])
+def test_stick_figures_walk_to_the_right(monkeypatch: pytest.MonkeyPatch, facing: float):
+    def without_opengl(*_):
+        raise mujoco.FatalError("no OpenGL")
+
+    monkeypatch.setattr(pictures, "_rendered", without_opengl)
+    walk = pendulum_walk(30.0, heading=np.full(240, facing))
+    frames = strip_frames(walk, events_of(walk))
+    assert (frames[-1] - frames[0]) / 30 == pytest.approx(STRIDE_S, abs=0.04)
+    found, rendered = body_pictures(walk, frames)
+    assert not rendered and len(found) == 8
+    assert found[0].shape == (SIZE, SIZE, 3) and found[0].dtype == np.uint8
+    red = (found[0][..., 0] > 180) & (found[0][..., 1] < 120)
+    blue = (found[0][..., 2] > 150) & (found[0][..., 0] < 120)
+    low = slice(round(0.75 * SIZE), None)  # at the right strike the right foot, red, is ahead of the left one
+    assert np.nonzero(red[low])[1].mean() > np.nonzero(blue[low])[1].mean() + 20
+    again, _ = body_pictures(walk, frames)
+    np.testing.assert_array_equal(found[0], again[0])
+
+
+def test_a_walk_on_the_spot_is_the_same_wherever_it_went():
+    """Leaning forward by 0.2 and to the right by 0.1 radians, ahead and facing round."""
+    there = []
+    for facing in (0.0, 2.0):
+        walk = pendulum_walk(30.0, heading=np.full(240, facing))
+        walk.values[:, 3:6] = opensim_order(np.array([[-0.2, 0.1, facing]]))
+        there.append(facing_ahead(walk, observe_feet(walk)))
+    np.testing.assert_allclose(there[1], there[0], atol=1e-5)
+    np.testing.assert_allclose(there[0][:, 3:6], opensim_order(np.array([[-0.2, 0.1, 0.0]])).repeat(240, 0), atol=1e-5)
+    lowest = forward_kinematics(there[0].astype(np.float32)).toes[..., 1].min()
+    assert lowest == pytest.approx(-0.85, abs=0.05)
+
+
+def test_strip_and_animation_are_files_of_their_kind(tmp_path: Path):
+    shots = [np.full((SIZE, SIZE, 3), grey, np.uint8) for grey in (0, 100, 200)]
+    save_strip(shots, tmp_path / "a.png")
+    save_animation(shots, 12.5, tmp_path / "a.gif")
+    assert Image.open(tmp_path / "a.png").size == (3 * SIZE, SIZE)
+    gif = Image.open(tmp_path / "a.gif")
+    assert gif.n_frames == 3 and gif.info["duration"] == 80
+
+
+def write_walk(path: Path) -> Path:
+    walk = pendulum_walk(30.0, 4.0)
+    names = ("pelvis_tx", "pelvis_tz", "hip_flexion_r", "hip_flexion_l", "knee_angle_r", "knee_angle_l")
+    rows = [[i / 30, *(walk.channel(n)[i] for n in names)] for i in range(len(walk.values))]
+    text = "\n".join("\t".join(f"{x:.6f}" for x in row) for row in rows)
+    path.write_text(f"walk\nversion=1\ninDegrees=no\nendheader\ntime\t{chr(9).join(names)}\n{text}\n")
+    return path
+
+
+def test_command(tmp_path: Path):
+    write_walk(tmp_path / "walk.mot")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "walk.mot", "--out", "new/out", "--height-m", "1.8"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "walking_speed_m_s               1.2 m/s" in done.stdout
+    assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == ["walk_angles.png", "walk_body.png"]
+
+
+def test_command_refuses_a_file_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = str(write_walk(tmp_path / "walk.mot"))
+    monkeypatch.setattr(sys, "argv", ["plot_motion.py", path, "--out", path])
+    with pytest.raises(InputError, match="--out .*walk.mot: not a folder that can be written to: File exists"):
+        runpy.run_path(str(SCRIPT))["main"]()
