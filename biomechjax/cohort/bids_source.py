@@ -8,7 +8,6 @@ Channels are found in the format by `name`, else by `tracked_point.component` or
 may be rad, deg, m, cm or mm (BIDS 1.9, Jeung et al. 2024, Sci Data 11:716).
 """
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from biomechjax.cohort.tables import ABSENT, read_matrix, read_table
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
+from biomechjax.motion.files import read_object
 from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
@@ -106,13 +106,7 @@ def prepare_bids(
 
 def _json(path: Path) -> dict[str, Any]:
     """An object; empty if the file, which BIDS lets be absent, is."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError, RecursionError) as e:
-        raise InputError(f"{path}: not readable as JSON: {e}") from e
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: expected a JSON object, found a {type(table).__name__}")
-    return table
+    return read_object(path) if path.is_file() else {}
 
 
 def _formats(root: Path, wanted: str | None) -> tuple[MotionFormat, MotionFormat]:

@@ -10,10 +10,8 @@ and `motion_format.json` holds the motion format, so that a cohort needs no othe
 
 import dataclasses
 import hashlib
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from biomechjax.cohort.splits import SPLITS, assign_splits
 from biomechjax.cohort.tables import number_columns, read_matrix, read_table, typed
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
+from biomechjax.motion.files import read_object
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 
@@ -81,7 +80,7 @@ class Cohort:
             raise InputError(
                 f"{path}: no cohort folder (no dataset_description.json); scripts/prepare_data.py makes one"
             )
-        description = _read_json(path / "dataset_description.json")
+        description = read_object(path / "dataset_description.json")
         format = _read_format(path / "motion_format.json")
         participants = _read_participants(path / "participants.tsv")
         for folder in sorted(p for p in path.glob("sub-*") if p.is_dir()):
@@ -113,7 +112,7 @@ class Cohort:
         """
         stem = str(trial.path).removesuffix("_motion.tsv")
         sidecar = Path(stem + "_motion.json")
-        rate = _read_json(sidecar).get("SamplingFrequency")
+        rate = read_object(sidecar).get("SamplingFrequency")
         if not isinstance(rate, int | float) or not rate > 0:
             raise InputError(f"{sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0")
         columns = _read_channels(Path(stem + "_channels.tsv"), self.format)
@@ -134,19 +133,9 @@ class Cohort:
         return digest.hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path}: not readable as JSON: {e}") from e
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: expected a JSON object, found a {type(table).__name__}")
-    return table
-
-
 def _read_format(path: Path) -> MotionFormat:
     try:
-        return MotionFormat.from_dict(_read_json(path), str(path))
+        return MotionFormat.from_dict(read_object(path), str(path))
     except (TypeError, KeyError) as e:  # a table of another shape
         raise InputError(f"{path}: not a motion format: {e}") from e
 

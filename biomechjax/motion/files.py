@@ -52,3 +52,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as e:
         raise InputError(f"{path}: not readable as JSON: {e}") from e
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds that is an object.
+
+    Raises:
+        InputError: as `read_json`, or something else than an object.
+    """
+    table = read_json(path)
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: expected a JSON object, found a {type(table).__name__}")
+    return table
