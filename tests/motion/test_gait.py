@@ -9,7 +9,7 @@ from walks import CANONICAL, COLUMN, SHARED, STRIDE_S, SWING, pendulum_walk, sta
 from biomechjax.cohort.clinic import simulate
 from biomechjax.cohort.folder import Cohort
 from biomechjax.motion.gait import measure_gait
-from biomechjax.motion.opensim import read_opensim
+from biomechjax.motion.readers import read_recording
 from biomechjax.motion.recording import Recording
 
 LEG = 0.491 + 0.039  # hip to sole, shares of height
@@ -104,7 +104,7 @@ def test_speed_of_real_files(name: str, height_m: float | None, low: float, high
     path = SHARED / "opensim_opencap_mot" / f"{name}.mot"
     if not path.is_file():
         pytest.skip(f"the example motions of OpenSim and OpenCap are not at {path.parent}")
-    assert low < value(measure_gait(read_opensim(path), height_m), "walking_speed_m_s") < high
+    assert low < value(measure_gait(read_recording(path), height_m), "walking_speed_m_s") < high
 
 
 def test_speed_of_a_recorded_walk_is_that_of_its_pelvis():
@@ -128,7 +128,7 @@ def test_squats_are_no_walk():
     path = SHARED / "opensim_opencap_mot" / "opencap_squats1.mot"
     if not path.is_file():
         pytest.skip(f"the example motions of OpenSim and OpenCap are not at {path.parent}")
-    assert measure_gait(read_opensim(path)).events.reason
+    assert measure_gait(read_recording(path)).events.reason
 
 
 def test_simulated_walks_agree_with_their_labels(tmp_path: Path):
