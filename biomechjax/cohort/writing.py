@@ -182,6 +182,7 @@ def _describe(
     }
     _write_json(root / "dataset_description.json", description)
     _write_json(root / "motion_format.json", _finite_limits(format.to_dict()))
+    (root / ".bidsignore").write_text("motion_format.json\n")  # ours alone; BIDS asks to name such files here
     split = {"Description": "part of the data the participant belongs to", "Levels": {s: s for s in SPLITS}}
     known = {"split": split} | {c: dict(d) for c, d in columns.items()}
     _write_json(root / "participants.json", {c: known[c] for c in person_columns if c in known})

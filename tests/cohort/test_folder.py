@@ -104,6 +104,7 @@ def test_bids_files(folder: Path):
     }
     assert json.loads((folder / "dataset_description.json").read_text())["BIDSVersion"] == "1.9.0"
     assert first(folder, "channels.tsv").read_text().splitlines()[3] == "height\tn/a\tPOS\theight\tm"
+    assert (folder / ".bidsignore").read_text() == "motion_format.json\n"
     assert "Infinity" not in (folder / "motion_format.json").read_text()
 
 
