@@ -27,7 +27,7 @@ clean-quickstart:
 	rm -rf $(RUN)
 
 test: $(VENV)/installed-tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check $(RUFF_PATHS)
