@@ -8,9 +8,10 @@ levels before it leave, and a latent is given back as the sum of its codes. What
     simvq         a fixed random table under a linear map that the optimizer learns (Zhu et al. 2024, arXiv:2411.02038)
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,48 +27,42 @@ Seen = tuple[Array, Array, Array]
 """Of a batch: inputs [L,N,E] that each level saw, its choice [L,N], and which of them count, valid [L,N]."""
 
 
-class Quantizer(Protocol):
-    """What the losses need to know of a quantizer.
+@dataclasses.dataclass(frozen=True)
+class Quantizer(abc.ABC):
+    """What the losses need to know of a quantizer; by default nothing is learned and latents are taken as they are.
 
     Attributes:
         commits: whether latents are drawn to their codes by a loss term.
         learned: whether codes are drawn to their latents by a loss term.
     """
 
-    commits: bool
-    learned: bool
+    config: TokenizerConfig
+    commits: ClassVar[bool] = True
+    learned: ClassVar[bool] = False
 
     def init_params(self, key: Array) -> dict[str, Any]:
         """What the optimizer moves."""
-        ...
+        return {}
 
     def init_state(self) -> Any:
         """What `update` moves."""
-        ...
+        return {}
 
+    @abc.abstractmethod
     def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
         """codes [L,Q,E], and whether they can be used yet []."""
-        ...
 
     def bound(self, latents: Array) -> Array:
         """Latents [...,E] as the codes are compared with."""
-        ...
+        return latents
 
     def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
         """The state after a batch."""
-        ...
+        return state, use(self.config, seen, reduction)
 
 
-@dataclasses.dataclass(frozen=True)
-class Averages:
+class Averages(Quantizer):
     """vq_ema and rvq."""
-
-    config: TokenizerConfig
-    commits = True
-    learned = False
-
-    def init_params(self, key: Array) -> dict[str, Any]:
-        return {}
 
     def init_state(self) -> averages.Codebook:
         return averages.empty(self.config)
@@ -75,27 +70,15 @@ class Averages:
     def table(self, params: dict[str, Any], state: averages.Codebook) -> tuple[Array, Array]:
         return state.codes, state.filled[0]
 
-    def bound(self, latents: Array) -> Array:
-        return latents
-
     def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
         state, resets = averages.update(self.config, state, *seen, key=key, reduction=reduction)
         return state, use(self.config, seen, reduction) | {"resets": resets}
 
 
-@dataclasses.dataclass(frozen=True)
-class FiniteScalar:
+class FiniteScalar(Quantizer):
     """fsq: axis i of a latent is squashed into (-1, 1) and snaps to the nearest of fsq_levels[i] even points."""
 
-    config: TokenizerConfig
     commits = False
-    learned = False
-
-    def init_params(self, key: Array) -> dict[str, Any]:
-        return {}
-
-    def init_state(self) -> Any:
-        return {}
 
     def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
         axes = [np.linspace(-1, 1, n) for n in self.config.fsq_levels]
@@ -105,34 +88,19 @@ class FiniteScalar:
     def bound(self, latents: Array) -> Array:
         return jnp.tanh(latents)
 
-    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
-        return state, use(self.config, seen, reduction)
 
-
-@dataclasses.dataclass(frozen=True)
-class LearnedMap:
+class LearnedMap(Quantizer):
     """simvq: every code moves with the one map, so that none is left behind."""
 
-    config: TokenizerConfig
-    commits = True
     learned = True
 
     def init_params(self, key: Array) -> dict[str, Any]:
         return {"map": jnp.eye(self.config.code_width)}
 
-    def init_state(self) -> Any:
-        return {}
-
     def table(self, params: dict[str, Any], state: Any) -> tuple[Array, Array]:
         c = self.config
         fixed = np.random.default_rng(0).normal(0, c.code_width**-0.5, (1, c.codebook_size, c.code_width))
         return jnp.asarray(fixed, jnp.float32) @ params["map"], jnp.ones((), bool)
-
-    def bound(self, latents: Array) -> Array:
-        return latents
-
-    def update(self, state: Any, seen: Seen, key: Array, reduction: Reduction) -> tuple[Any, Metrics]:
-        return state, use(self.config, seen, reduction)
 
 
 def find_quantizer(config: TokenizerConfig) -> Quantizer:

@@ -84,3 +84,18 @@ def test_latent_i_stands_over_frames_4i_to_4i_plus_3(params):
     other[:, 32:36] += 1
     change = np.abs(apply(params, other, observed, valid, method="encode") - latents).max(axis=(0, 2))
     assert change.argmax() == 8
+
+
+def test_beside_the_convolutions_a_linear_map_of_each_step_leads_straight_through(params):
+    """With every convolution at zero, latents and frames are products with two matrices."""
+    features, observed, valid = batch(16, 16)
+    silent = jax.tree_util.tree_map_with_path(
+        lambda path, x: x if "Dense" in jax.tree_util.keystr(path) else np.zeros_like(x), params
+    )
+    into, out = (params["params"][half]["Dense_0"]["kernel"] for half in ("encoder", "decoder"))
+    step = tiny.TOKENIZER.frames_per_step
+    seen = np.concatenate([features, np.ones_like(features)], axis=-1).reshape(2, 16 // step, -1)
+    latents = apply(silent, features, observed, valid, method="encode")
+    np.testing.assert_allclose(latents, seen @ into, atol=1e-5)
+    frames = apply(silent, latents, valid, method="decode")
+    np.testing.assert_allclose(frames, (latents @ out).reshape(2, 16, SIZE), atol=1e-5)
