@@ -35,7 +35,8 @@ def draw_example(
 
     Its codes are of `levels` in turn, out of `codebook_size` over all of them.
     """
-    steps = np.array(record.views[rng.integers(len(record.views))], np.int32).reshape(-1, levels)[: config.longest]
+    view = rng.integers(len(record.views))
+    steps = np.array(record.views[view], np.int32).reshape(-1, levels)[: config.longest]
     if (
         record.labels.get("activity") in STEADY_ACTIVITIES
         and len(steps) > config.shortest
@@ -51,7 +52,10 @@ def draw_example(
     asked = [t for t in TASKS if t.asked_of(record.labels)]
     chosen = rng.permutation(len(asked))[: config.turns]
     turns = tuple(
-        Turn(asked[i].questions[rng.integers(len(asked[i].questions))], asked[i].answer_text(record.labels))
+        Turn(
+            asked[i].questions[rng.integers(len(asked[i].questions))],
+            asked[i].answer_text(record.labels, record.paces[view]),
+        )
         for i in chosen
     )
     return Example((steps.reshape(-1),), turns)

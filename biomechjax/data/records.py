@@ -38,6 +38,7 @@ class Record:
         participant, trial: who, and the motion file relative to the cohort.
         labels: what is known of the trial.
         views: codes of each view of it; the first is the recording itself.
+        paces: how much faster each view is played.
         summary: [4 C + 1] mean, standard deviation, minimum and maximum of each feature, and seconds; what the
             classical baselines see.
     """
@@ -46,6 +47,7 @@ class Record:
     trial: str
     labels: dict[str, str | float]
     views: list[list[int]]
+    paces: list[float]
     summary: list[float]
 
 
@@ -96,6 +98,7 @@ def _records(
                 str(trial.path.relative_to(cohort.path)),
                 trial.labels,
                 [next(codes).tolist() for _ in vs],
+                [v.rate_hz / recording.rate_hz for v in vs],
                 summary(tokenizer, recording),
             )
 

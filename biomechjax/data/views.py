@@ -1,4 +1,4 @@
-"""Augmented views of a recording that leave every label true."""
+"""Augmented views of a recording that leave every label true, but for those that change with the pace."""
 
 import dataclasses
 
@@ -16,6 +16,8 @@ class ViewConfig:
         offset_deg: standard deviation of a constant added to each angle channel, as another calibration would.
         scale: standard deviation of the relative change of each angle channel's excursion.
         hidden: chance that a view hides a random share of its channels, as a lab that records fewer would.
+        pace: standard deviation of the logarithm of how much faster a view is played, which speaks of people who move
+            alike but faster or slower; at most twice that to either side.
         mirrored: chance that a view shows left and right swapped; only for cohorts whose labels name no side.
         skip_s: up to this much is cut from the start, which shifts the frames against the tokens.
     """
@@ -25,11 +27,15 @@ class ViewConfig:
     scale: float = 0.05
     hidden: float = 0.25
     skip_s: float = 0.2
+    pace: float = 0.0
     mirrored: float = 0.0
 
 
 def views(recording: Recording, config: ViewConfig, rng: np.random.Generator) -> list[Recording]:
-    """The recording and `config.count - 1` views of it. Translation, heading and time are never scaled."""
+    """The recording and `config.count - 1` views of it; a view's pace is its rate over that of the recording.
+
+    Translation and heading are never scaled.
+    """
     return [recording, *(_view(recording, config, rng) for _ in range(config.count - 1))]
 
 
@@ -49,4 +55,7 @@ def _view(recording: Recording, config: ViewConfig, rng: np.random.Generator) ->
     if not observed.any():
         observed = recording.observed
     values = ((values - mean) * gain + mean + offset) * observed
-    return dataclasses.replace(recording, values=values.astype(np.float32), observed=observed)
+    pace = np.exp(config.pace * np.clip(rng.normal(), -2, 2)) if config.pace else 1.0
+    return dataclasses.replace(
+        recording, values=values.astype(np.float32), observed=observed, rate_hz=recording.rate_hz * pace
+    )

@@ -95,7 +95,7 @@ TASKS = (
     Task(
         "walking speed",
         "walking_speed_m_s",
-        Number("m/s", 2, 0.0, 8.0),
+        Number("m/s", 2, 0.0, 8.0, pace=1),
         WHAT,
         ("walking speed", "speed of walking", "gait speed"),
         ("How fast does the person walk?", "How fast did they walk?", "How fast is the walking?"),
@@ -104,7 +104,7 @@ TASKS = (
     Task(
         "cadence",
         "cadence_steps_min",
-        Number("steps/min", 0, 0.0, 300.0),
+        Number("steps/min", 0, 0.0, 300.0, pace=1),
         WHAT,
         ("cadence", "number of steps per minute", "step rate"),
         ("How many steps per minute does the person take?", "How many steps per minute?"),
@@ -122,7 +122,7 @@ TASKS = (
     Task(
         "Timed Up and Go time",
         "tug_time_s",
-        Number("s", 1, 0.0, 300.0),
+        Number("s", 1, 0.0, 300.0, pace=-1),
         WHAT,
         ("Timed Up and Go time", "time of the Timed Up and Go", "Timed Up and Go result"),
         ("How long did the Timed Up and Go take?", "How many seconds did the Timed Up and Go take?"),
@@ -131,7 +131,7 @@ TASKS = (
     Task(
         "Four Square Step Test time",
         "fsst_time_s",
-        Number("s", 1, 0.0, 300.0),
+        Number("s", 1, 0.0, 300.0, pace=-1),
         WHAT,
         ("Four Square Step Test time", "time of the Four Square Step Test", "Four Square Step Test result"),
         ("How long did the Four Square Step Test take?", "How many seconds did the Four Square Step Test take?"),

@@ -16,8 +16,8 @@ class Choice:
 
     options: tuple[str, ...]
 
-    def text(self, value: str | float) -> str:
-        """The answer text.
+    def text(self, value: str | float, pace: float = 1.0) -> str:
+        """The answer text, which is the same at any pace.
 
         Raises:
             InputError: the label is none of the options.
@@ -40,22 +40,25 @@ class Number:
         unit: what follows the number.
         decimals: digits after the point.
         low, high: the plausible range; an answer outside it does not parse.
+        pace: the power of the pace by which it changes when the same movement is played faster: 1 for a speed or a
+            rate, -1 for a duration, 0 for what stays.
     """
 
     unit: str
     decimals: int
     low: float
     high: float
+    pace: int = 0
 
-    def text(self, value: str | float) -> str:
-        """The answer text.
+    def text(self, value: str | float, pace: float = 1.0) -> str:
+        """The answer text for the movement that the label describes, played at `pace` times its own.
 
         Raises:
             InputError: the label is no number in the plausible range.
         """
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             raise InputError(f"label {value!r}; expected a number from {self.low} to {self.high} {self.unit}")
-        return f"{value:.{self.decimals}f} {self.unit}"
+        return f"{min(max(value * pace**self.pace, self.low), self.high):.{self.decimals}f} {self.unit}"
 
     def parse(self, text: str) -> float | None:
         """The number in "1.23 m/s"; None where the text is not one number with the unit, or is implausible."""
@@ -139,13 +142,13 @@ class Task:
         """Whether a trial with these labels is asked."""
         return self.label in labels and (not self.activities or labels.get("activity") in self.activities)
 
-    def answer_text(self, labels: Labels) -> str:
-        """The true answer as text.
+    def answer_text(self, labels: Labels, pace: float = 1.0) -> str:
+        """The true answer as text, about the movement played at `pace` times its own.
 
         Raises:
             InputError: the label does not fit the answer, naming the column.
         """
         try:
-            return self.answer.text(labels[self.label])
+            return self.answer.text(labels[self.label], pace)
         except InputError as e:
             raise InputError(f"task {self.name}, column {self.label}: {e}") from e

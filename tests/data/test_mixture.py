@@ -82,3 +82,25 @@ def test_answers_are_the_labels_and_questions_the_training_wordings():
     assert asked == {q for t in expected for q in t.questions}
     assert firsts == {t.name for t in expected}
     assert all(len(e.turns) == 5 for e in draws(record, MixtureConfig(turns=9), 5))
+
+
+def test_a_faster_view_is_asked_for_the_numbers_of_a_faster_movement():
+    labels = {"activity": "overground walking", "cadence_steps_min": 100.0, "step_length_m": 0.5}
+    record = tiny.record(1, codes=9, **labels, walking_speed_m_s=1.0)
+    record.paces[1] = 1.1
+    answers = [{}, {}]
+    for example in draws(record, MixtureConfig(crop=0.0), 50):
+        view = record.views.index(example.context[0].tolist())
+        answers[view] |= {turn.answer.split()[1]: turn.answer for turn in example.turns}
+    assert answers[0] == {
+        "steps/min": "100 steps/min",
+        "m": "0.50 m",
+        "m/s": "1.00 m/s",
+        "walking": "overground walking",
+    }
+    assert answers[1] == {
+        "steps/min": "110 steps/min",
+        "m": "0.50 m",
+        "m/s": "1.10 m/s",
+        "walking": "overground walking",
+    }

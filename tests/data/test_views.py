@@ -89,3 +89,13 @@ def test_a_mirrored_view_is_the_mirrored_recording():
     first, second = views(recording, config, np.random.default_rng(0))
     np.testing.assert_array_equal(first.values, values)
     np.testing.assert_allclose(second.values, recording.mirrored().values, atol=1e-6)
+
+
+def test_a_faster_view_is_the_same_movement_in_less_time():
+    recording = tiny.walk(1)
+    found = draw(ViewConfig(count=300, offset_deg=0, scale=0, hidden=0, skip_s=0, pace=0.1), recording=recording)
+    np.testing.assert_allclose([v.values for v in found], [recording.values] * 300, atol=1e-6)
+    logs = np.log([v.rate_hz / recording.rate_hz for v in found[1:]])
+    assert np.std(logs) == pytest.approx(0.1, rel=0.1)
+    assert np.abs(logs).max() <= 0.2 + 1e-9
+    assert all(v.rate_hz == recording.rate_hz for v in draw(ViewConfig(count=20), recording=recording))

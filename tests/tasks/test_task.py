@@ -65,3 +65,10 @@ def test_a_task_is_asked_where_its_label_and_activity_are():
     assert not speed.asked_of({"walking_speed_m_s": 1.0})
     assert exercise.asked_of(walking)
     assert exercise.asked_of({"movement": "deep squat"})
+
+
+def test_a_duration_shrinks_with_the_pace_and_a_score_stays():
+    labels = {"tug_time_s": 12.0, "berg_score": 50.0, "walking_speed_m_s": 7.9}
+    assert BY_NAME["Timed Up and Go time"].answer_text(labels, pace=1.25) == "9.6 s"
+    assert BY_NAME["Berg Balance score"].answer_text(labels, pace=1.25) == "50 points"
+    assert BY_NAME["walking speed"].answer_text(labels, pace=1.25) == "8.00 m/s"  # the most that is plausible
