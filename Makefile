@@ -16,7 +16,7 @@ $(RUN)/cohort: | $(VENV)/installed
 $(RUN)/tokenizer/motion_tokenizer: | $(RUN)/cohort
 	$(BIN)/python scripts/train_tokenizer.py --config configs/quickstart_tokenizer.py --data $(RUN)/cohort --out $(RUN)/tokenizer
 $(RUN)/records: | $(RUN)/tokenizer/motion_tokenizer
-	$(BIN)/python scripts/tokenize_data.py --ckpt $(RUN)/tokenizer --data $(RUN)/cohort --out $@ --views.count 2
+	$(BIN)/python scripts/tokenize_data.py --ckpt $(RUN)/tokenizer --data $(RUN)/cohort --out $@ --views.count 3 --views.pace 0.1
 $(RUN)/decoder/finished: | $(RUN)/records
 	$(BIN)/python scripts/train.py --config configs/quickstart.py --data $(RUN)/records --out $(RUN)/decoder
 	touch $@

@@ -6,7 +6,9 @@ from biomechjax.training.config import DecoderExperiment, TrainConfig
 
 def config() -> DecoderExperiment:
     return DecoderExperiment(
-        train=TrainConfig(steps=1000, batch_size=15, learning_rate=2.5e-3, weight_decay=0.05, save_every=200),
+        train=TrainConfig(
+            steps=1000, batch_size=15, learning_rate=2.5e-3, optimizer="muon", weight_decay=0.05, save_every=200
+        ),
         mixture=MixtureConfig(shortest=5, longest=120),
         row_length=448,
     )

@@ -6,6 +6,8 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.views import ViewConfig
 from biomechjax.tokenizer.config import TokenizerConfig
 
+OPTIMIZERS = ("adamw", "muon")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -14,7 +16,8 @@ class TrainConfig:
     Attributes:
         steps, batch_size: length of the run and rows per step over all devices.
         learning_rate, warmup_steps, final_ratio: linear warm-up, then cosine to final_ratio of the peak.
-        beta2, weight_decay, clip_norm: AdamW and global-norm clipping.
+        optimizer: adamw or muon (see optimizer.py).
+        beta2, weight_decay, clip_norm: of the optimizer, and clipping by the global norm.
         seed: of everything random in the run.
         log_every, save_every: in steps.
     """
@@ -24,6 +27,7 @@ class TrainConfig:
     learning_rate: float
     warmup_steps: int = 100
     final_ratio: float = 0.05
+    optimizer: str = "adamw"
     beta2: float = 0.99
     weight_decay: float = 0.0
     clip_norm: float = 1.0

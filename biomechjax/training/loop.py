@@ -14,7 +14,8 @@ from rich.console import Console
 from biomechjax.parallel.strategies import Runner
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
-from biomechjax.training.step import Learner, TrainState, init_state, make_optimizer, make_step
+from biomechjax.training.optimizer import make_optimizer
+from biomechjax.training.step import Learner, TrainState, init_state, make_step
 
 
 class Stopped(Exception):

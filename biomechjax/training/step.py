@@ -12,10 +12,8 @@ from jax import Array
 
 from biomechjax.parallel.strategies import Step
 from biomechjax.reduction import Reduction
-from biomechjax.training.config import TrainConfig
 
 Batch = dict[str, Array]
-UNDECAYED = ("scale", "bias")  # by name: scanned layers stack even vectors into matrices
 
 
 @struct.dataclass
@@ -43,26 +41,6 @@ class Learner:
     counts: Callable[[Batch], dict[str, Array]]
     sums: Callable[[Any, Any, Batch, Array], tuple[dict[str, Array], Any]]
     update: Callable[[Any, Any, Array, Reduction], tuple[Any, dict[str, Array]]]
-
-
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW with clipping, linear warm-up and cosine decay. Norm scales and biases are not decayed."""
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0,
-        config.learning_rate,
-        min(config.warmup_steps, config.steps // 2),
-        config.steps,
-        config.learning_rate * config.final_ratio,
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(
-            schedule,
-            b2=config.beta2,
-            weight_decay=config.weight_decay,
-            mask=lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in UNDECAYED, params),
-        ),
-    )
 
 
 def init_state(params: Any, extra: Any, optimizer: optax.GradientTransformation) -> TrainState:

@@ -26,7 +26,8 @@ from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.decoder import decoder_learner
-from biomechjax.training.step import init_state, make_optimizer, make_step
+from biomechjax.training.optimizer import make_optimizer
+from biomechjax.training.step import init_state, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
 
 TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)

@@ -26,7 +26,9 @@ from biomechjax.training.loop import Stopped, fit
 from biomechjax.training.step import TrainState
 from biomechjax.training.tokenizer import tokenizer_learner
 
-TRAIN = TrainConfig(steps=9, batch_size=4, learning_rate=1e-3, warmup_steps=3, log_every=2, save_every=100)
+TRAIN = TrainConfig(
+    steps=9, batch_size=4, learning_rate=1e-3, warmup_steps=3, optimizer="muon", log_every=2, save_every=100
+)
 
 
 def tokenizer_run() -> tuple:
