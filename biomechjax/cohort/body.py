@@ -11,6 +11,7 @@ from biomechjax.cohort.pattern import Pattern
 from biomechjax.cohort.people import Person
 from biomechjax.cohort.posture import postures
 from biomechjax.cohort.signals import RATE_HZ, limit_softly, smooth_noise
+from biomechjax.motion.pelvis import opensim_order
 
 # Segment lengths as fractions of body height (Drillis & Contini 1966, in Winter, Biomechanics and Motor Control of
 # Human Movement, 2009): hip to knee, knee to ankle, ankle to sole; together 0.53.
@@ -181,6 +182,8 @@ def _place(
     values[:, columns["pelvis_tx"]] = start[0] + travelled[0] + ahead * cos + right * sin
     values[:, columns["pelvis_tz"]] = start[1] + travelled[1] + right * cos - ahead * sin
     values[:, columns["pelvis_rotation"]] += heading
+    turned = [columns[n] for n in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
+    values[:, turned] = opensim_order(values[:, turned])
 
 
 def pelvis_height(values: np.ndarray, height: float) -> np.ndarray:
