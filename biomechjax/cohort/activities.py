@@ -11,6 +11,7 @@ from biomechjax.cohort.signals import RATE_HZ, ramp, smooth_noise
 Labels = dict[str, str | float]
 Test = Callable[[Person, np.random.Generator], tuple[Labels, Movement]]
 LONGEST_S = 30.0
+TURN_OF_A_CYCLE = np.deg2rad(110.0)  # two steps, of somebody who turns round on foot (chosen here)
 
 
 def walk(person: Person, rng: np.random.Generator, fast: bool = False) -> tuple[Labels, Movement]:
@@ -61,9 +62,12 @@ def timed_up_and_go(person: Person, rng: np.random.Generator) -> tuple[Labels, M
         course = ramp(t, start, start + 0.5) - ramp(t, stop - 0.5, stop)
         plan.forward += 3.0 * RATE_HZ * course / course.sum()
     side = rng.choice([-1, 1])
-    plan.heading += side * np.pi * (ramp(t, turn, back) + ramp(t, turn_back, sit))
-    on_foot = (t > out) & (t < sit)
-    plan.cycle_rate += np.where(on_foot, _cycle_rate(person, np.maximum(plan.forward, 0.5 * speed)), 0.0)
+    on_foot, rate = (t > out) & (t < sit), _cycle_rate(person, np.maximum(plan.forward, 0.5 * speed))
+    for start, stop in ((turn - 0.35, back + 0.35), (turn_back - 0.35, sit)):
+        plan.heading += side * np.pi * ramp(t, start, stop)
+        turning = (t > start) & (t < stop)
+        rate = np.where(turning, np.maximum(rate, np.pi / (stop - start) / TURN_OF_A_CYCLE), rate)
+    plan.cycle_rate += np.where(on_foot, rate, 0.0)
     labels: Labels = {"task": "tug", "activity": "timed up and go", "tug_time_s": round(end - before, 2)}
     return labels, perform(person, plan, rng)
 
@@ -87,8 +91,9 @@ def four_square_step(person: Person, rng: np.random.Generator) -> tuple[Labels, 
         speed = np.gradient(ramp(t, start, stop), 1 / RATE_HZ) * length
         plan.forward += ahead * speed
         plan.lateral += right * speed
-        backwards = -1 if ahead < 0 else 1
-        plan.cycle_rate[(t >= start) & (t < stop)] = backwards / (stop - start)
+        direction = -1 if ahead < 0 else 1
+        stepping = (stop - start) - min(0.15, 0.15 * (stop - start))  # both feet stand before the next square
+        plan.cycle_rate[(t >= start) & (t < start + stepping)] = direction / stepping
     labels: Labels = {"task": "fsst", "activity": "four square step test", "fsst_time_s": round(starts[-1] - before, 2)}
     return labels, perform(person, plan, rng)
 

@@ -6,17 +6,18 @@ import functools
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from biomechjax.cohort.cycle import PHASES, SUFFIX, canonical, cycle_table
+from biomechjax.cohort.cycle import PHASES, SUFFIX, canonical, cycle_table, timings
+from biomechjax.cohort.legs import lengths
 from biomechjax.cohort.pattern import Pattern
 from biomechjax.cohort.people import Person
 from biomechjax.cohort.posture import postures
 from biomechjax.cohort.signals import RATE_HZ, limit_softly, smooth_noise
+from biomechjax.cohort.stance import Contact, stand
+from biomechjax.cohort.steps import Timing, runs
+from biomechjax.motion.pelvis import opensim_order
 
-# Segment lengths as fractions of body height (Drillis & Contini 1966, in Winter, Biomechanics and Motor Control of
-# Human Movement, 2009): hip to knee, knee to ankle, ankle to sole; together 0.53.
-THIGH, SHANK, FOOT = 0.245, 0.246, 0.039
 # Step length over leg length in normal walking at 1.3 m/s, where the cycle table has amplitude 1.
-NORMAL_STEP = 0.78
+NORMAL_STEP = 0.72
 
 
 @dataclasses.dataclass
@@ -72,11 +73,13 @@ class Movement:
 def perform(person: Person, plan: Plan, rng: np.random.Generator) -> Movement:
     """Lets a person carry out a plan, starting at a random place of the room with a random foot."""
     pattern, frames = person.pattern, len(plan.forward)
-    phase, uneven = _phase(plan.cycle_rate, pattern.step_time_cv, rng)
+    fastest = float(np.abs(plan.forward).max())
+    feet = timings(pattern, fastest)
+    phase, uneven = _phase(plan.cycle_rate, pattern.step_time_cv, feet, rng)
     forward = plan.forward * (1 + 0.5 * uneven)
     swing, lift, sideways = _amplitudes(plan, forward, person.height_m)
 
-    table = cycle_table(pattern, float(np.abs(forward).max()))
+    table = cycle_table(pattern, fastest)
     gait = _look_up(table, phase)
     values = _posture(pattern, plan)
     values += gait * _per_channel(swing, lift) * (1 + uneven)[:, None]
@@ -85,23 +88,37 @@ def perform(person: Person, plan: Plan, rng: np.random.Generator) -> Movement:
 
     values = limit_softly(values, canonical())
     _place(values, plan, forward, pattern, person.height_m, rng)
+    stand(values, [Contact.of(phase, plan.cycle_rate != 0, timing) for timing in feet], person.height_m)
+    turned = [canonical().indices[n] for n in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
+    values[:, turned] = opensim_order(values[:, turned])
     cadence = 120 * (phase[-1] - phase[0]) * RATE_HZ / (frames - 1)
     return Movement(values, float(forward[1:].mean()), float(cadence))
 
 
-def _phase(rate: np.ndarray, cv: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Phase [F] in cycles of the right foot, and the relative length [F] of the current step minus 1."""
+def _phase(
+    rate: np.ndarray, cv: float, feet: tuple[Timing, Timing], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Phase [F] in cycles of the right foot, and the relative length [F] of the current step minus 1.
+
+    Who starts from standing has both feet on the ground, and who stops puts both there: such a stretch has whole steps.
+    """
     done = 2 * np.concatenate([[0.0], np.cumsum(np.abs(rate[1:]))]) / RATE_HZ  # steps, in either direction
-    steps = int(done[-1]) + 3
-    deviation = np.clip(rng.normal(0, cv, steps), -0.4, 0.4)
-    uneven = np.interp(done, np.arange(steps), deviation)
+    deviation = np.clip(rng.normal(0, cv, int(done[-1]) + 3), -0.4, 0.4)
+    uneven = np.interp(done, np.arange(len(deviation)), deviation)
     paced = rate / (1 + uneven)
-    return rng.random() + np.concatenate([[0.0], np.cumsum(paced[1:])]) / RATE_HZ, uneven
+    right, left = feet
+    doubles = (left.start + right.stance) / 2, (left.start + left.stance - 1) / 2  # the middles of double support
+    start = rng.random() if rate[0] else doubles[rng.integers(2)]
+    for first, last in runs(rate != 0):
+        if first > 0 and last < len(rate):
+            cycles = np.abs(paced[first:last]).sum() / RATE_HZ
+            paced[first:last] *= max(1, round(2 * cycles)) / 2 / cycles
+    return start + np.concatenate([[0.0], np.cumsum(paced[1:])]) / RATE_HZ, uneven
 
 
 def _amplitudes(plan: Plan, forward: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Amplitudes [F] relative to normal walking: leg swing, lift of the foot, steps to the side."""
-    leg = (THIGH + SHANK + FOOT) * height
+    leg = sum(lengths()) * height
     steps = np.maximum(2 * np.abs(plan.cycle_rate), 0.5)  # per second; the floor only keeps the quotient finite
     smooth = functools.partial(gaussian_filter1d, sigma=0.12 * RATE_HZ, mode="nearest")
     stepping = smooth((plan.cycle_rate != 0).astype(float))
@@ -161,16 +178,13 @@ def _clear_the_floor(
 def _place(
     values: np.ndarray, plan: Plan, forward: np.ndarray, p: Pattern, height: float, rng: np.random.Generator
 ) -> None:
-    """Puts the pelvis into the room: travel, oscillation, sway, and the height that the legs allow."""
+    """Puts the pelvis into the room, but for its height: travel, oscillation, sway; angles with the heading first."""
     columns, frames = canonical().indices, len(values)
-    values[:, columns["pelvis_ty"]] = pelvis_height(values, height)
     # Body sway in standing, root mean square 4 mm forward and 2.5 mm sideways in healthy adults (chosen here).
     sway = p.sway**2 * np.array([0.004, 0.0025]) * smooth_noise(rng, frames, 2, 0.35)
     # Seated, the pelvis is a thigh's length behind the feet.
-    ahead = values[:, columns["pelvis_tx"]] + sway[:, 0] - 0.9 * THIGH * height * plan.sitting
+    ahead = values[:, columns["pelvis_tx"]] + sway[:, 0] - 0.9 * lengths()[0] * height * plan.sitting
     right = values[:, columns["pelvis_tz"]] + sway[:, 1]
-    for s in SUFFIX:
-        values[:, columns[f"ankle_angle{s}"]] += sway[:, 0] / ((THIGH + SHANK) * height)
     heading = rng.uniform(-np.pi, np.pi) + plan.heading
     cos, sin = np.cos(heading), np.sin(heading)
     travelled = [
@@ -181,17 +195,3 @@ def _place(
     values[:, columns["pelvis_tx"]] = start[0] + travelled[0] + ahead * cos + right * sin
     values[:, columns["pelvis_tz"]] = start[1] + travelled[1] + right * cos - ahead * sin
     values[:, columns["pelvis_rotation"]] += heading
-
-
-def pelvis_height(values: np.ndarray, height: float) -> np.ndarray:
-    """Height [F] of the pelvis in metres: what the straighter leg reaches down to a flat floor."""
-    columns = canonical().indices
-    reach = []
-    for s in SUFFIX:
-        thigh = values[:, columns[f"hip_flexion{s}"]] + values[:, columns["pelvis_tilt"]]
-        shank = thigh + values[:, columns[f"knee_angle{s}"]]
-        abduction = np.cos(values[:, columns[f"hip_adduction{s}"]])
-        reach.append((THIGH * np.cos(thigh) + SHANK * np.cos(shank)) * abduction)
-    softly = 0.006  # of body height: the weight passes from leg to leg without a jerk
-    highest = softly * np.logaddexp(reach[0] / softly, reach[1] / softly) - softly * np.log(2)
-    return gaussian_filter1d((highest + FOOT) * height, 1.0, mode="nearest")

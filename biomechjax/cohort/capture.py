@@ -11,6 +11,7 @@ import numpy as np
 
 from biomechjax.cohort.cycle import canonical
 from biomechjax.cohort.signals import limit_softly, smooth_noise
+from biomechjax.motion.features import with_heading_first, with_heading_last
 
 MEDIAN_ERROR_DEG = {
     "pelvis_tilt": 2.5,
@@ -55,7 +56,8 @@ def capture(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     frames, size = values.shape
     constant = np.sqrt(OFFSET_SHARE) * rng.standard_normal(size)
     smooth = np.sqrt(1 - OFFSET_SHARE) * smooth_noise(rng, frames, size, rng.uniform(2, 4))
-    recorded = values + error_deviation() * (constant + smooth)
+    recorded = with_heading_first(canonical(), values) + error_deviation() * (constant + smooth)
+    recorded = with_heading_last(canonical(), recorded)
     root = [canonical().indices[n] for n in ("pelvis_tx", "pelvis_tz", "pelvis_ty")]
     recorded[:, root] += np.array(POSITION_ERROR_M) * smooth_noise(rng, frames, 3, POSITION_CUTOFF_HZ)
     recorded[:, root] += 0.0015 * smooth_noise(rng, frames, 3, 3.0)  # jitter of a millimetre or two

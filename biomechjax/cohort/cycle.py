@@ -13,6 +13,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from biomechjax.cohort.pattern import LEFT, RIGHT, Pattern
+from biomechjax.cohort.steps import Timing
 from biomechjax.motion.format import MotionFormat, load_format
 
 PHASES = 128
@@ -22,11 +23,11 @@ SUFFIX = ("_r", "_l")
 
 # (phase in percent, degrees) in OpenSim signs, except that knee flexion is positive here.
 NORMAL_DEG = {
-    "hip_flexion": ((0, 30), (12, 26), (30, 8), (50, -10), (62, 2), (75, 25), (87, 33), (95, 31)),
+    "hip_flexion": ((0, 31), (6, 31), (12, 27), (30, 8), (50, -10), (62, 1), (75, 25), (87, 34), (95, 33)),
     "hip_adduction": ((0, 0), (15, 6), (40, 4), (55, 0), (65, -5), (80, -3)),
     "hip_rotation": ((0, -1), (15, 3), (50, 0), (70, -4)),
-    "knee": ((0, 4), (13, 18), (40, 5), (50, 9), (60, 36), (72, 61), (86, 26), (95, 3)),
-    "ankle": ((0, 0), (7, -6), (28, 5), (45, 11), (53, 2), (62, -18), (74, -2), (86, 2)),
+    "knee": ((0, 2), (7, 11), (14, 16), (25, 10), (38, 4), (47, 5), (54, 16), (62, 39), (72, 61), (80, 51), (90, 15), (96, 2)),
+    "ankle": ((0, -1), (6, -5), (14, 1), (24, 6), (36, 9), (46, 11), (51, 8), (57, -6), (63, -19), (72, -10), (82, -1), (90, 1)),
     "subtalar": ((0, 2), (15, -4), (45, -1), (60, 4), (80, 2)),
     "mtp": ((0, 6), (15, 0), (42, 5), (58, 26), (72, 5), (88, 9)),
     "arm_flex": ((0, -17), (25, -5), (50, 12), (75, -2)),
@@ -61,6 +62,12 @@ def stance_fraction(speed_m_s: float) -> float:
     return float(np.clip(0.62 + 0.06 * (1.3 - speed_m_s), 0.57, 0.74))
 
 
+def timings(pattern: Pattern, speed_m_s: float) -> tuple[Timing, Timing]:
+    """When the right and the left foot stand."""
+    stances = np.clip(stance_fraction(speed_m_s) + pattern.stance_shift, 0.5, 0.85)
+    return Timing(0.0, float(stances[RIGHT])), Timing(0.5 + pattern.step_shift, float(stances[LEFT]))
+
+
 def cycle_table(pattern: Pattern, speed_m_s: float) -> np.ndarray:
     """Departure from standing [PHASES, C] over one cycle of the right foot, radians; at amplitude 1.
 
@@ -68,10 +75,8 @@ def cycle_table(pattern: Pattern, speed_m_s: float) -> np.ndarray:
     """
     format = canonical()
     table = np.zeros((PHASES, format.size))
-    for side in (RIGHT, LEFT):
-        start = 0.0 if side == RIGHT else 0.5 + pattern.step_shift
-        stance = np.clip(stance_fraction(speed_m_s) + pattern.stance_shift[side], 0.5, 0.85)
-        phase = _warp((GRID - start) % 1, stance)
+    for side, timing in enumerate(timings(pattern, speed_m_s)):
+        phase = _warp((GRID - timing.start) % 1, timing.stance)
         for name, curve in _side_curves(pattern, side, phase).items():
             table[:, format.indices[name]] += np.deg2rad(curve)
     for name, curve in _midline_curves(pattern).items():

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from biomechjax.motion.features import with_heading_first, with_heading_last
 from biomechjax.motion.recording import SHORTEST_S, Recording
 
 
@@ -46,15 +47,17 @@ def _view(recording: Recording, config: ViewConfig, rng: np.random.Generator) ->
     angle = format.angles
     longest = min(config.skip_s, recording.duration_s - SHORTEST_S)  # what is left must be a recording
     skip = int(rng.integers(0, int(longest * recording.rate_hz) + 1))
-    values = recording.values[skip:]
+    values = with_heading_first(format, recording.values[skip:])
     mean = values.mean(axis=0)
     gain = 1 + angle * rng.normal(0, config.scale, format.size)
     offset = angle * rng.normal(0, np.radians(config.offset_deg), format.size)
     hide = (rng.random(format.size) < rng.random()) & (rng.random() < config.hidden)
+    root = [format.indices[name] for name in dataclasses.astuple(format.root) if name] if format.root else []
+    hide[root] = hide[root[:1]]  # where somebody stands and faces is one thing: a part of it says nothing
     observed = recording.observed & ~hide
     if not observed.any():
         observed = recording.observed
-    values = ((values - mean) * gain + mean + offset) * observed
+    values = with_heading_last(format, (values - mean) * gain + mean + offset) * observed
     pace = np.exp(config.pace * np.clip(rng.normal(), -2, 2)) if config.pace else 1.0
     return dataclasses.replace(
         recording, values=values.astype(np.float32), observed=observed, rate_hz=recording.rate_hz * pace

@@ -7,15 +7,19 @@ other channel stays as it is, so there are as many features as channels and colu
     lateral  [t] = (dx sin h + dz cos h) * rate     metres per second, positive to the right
     heading  [t] = dh * rate                        radians per second, positive to the left
 
+Where the root names tilt and list, which OpenSim turns about axes of the room, they and the heading are taken with the
+heading first (`pelvis`), in which order they mean the same whichever way a person faces; tilt and heading never jump.
 Frame 0 repeats frame 1. Where the format's reference is "start", the posture of the trial's first tenth of a second is
 subtracted from every other channel.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from biomechjax.motion.format import MotionFormat
+from biomechjax.motion.pelvis import heading_first, opensim_order
 
 START_S = 0.1
 
@@ -25,7 +29,7 @@ class Placement:
     """What features leave out: where the first frame stands, and the reference posture.
 
     Attributes:
-        x, z, heading: metres and radians; the default is the origin, facing +x.
+        x, z, heading: metres and radians, the heading as in the features; the default is the origin, facing +x.
         posture: [C] what was subtracted, or 0.
     """
 
@@ -38,6 +42,7 @@ class Placement:
 def to_features(format: MotionFormat, rate_hz: float, values: np.ndarray) -> tuple[np.ndarray, Placement]:
     """Channels [F, C] to features [F, C], and the placement that `from_features` needs to undo it."""
     posture: np.ndarray | float = 0.0
+    values = with_heading_first(format, values)
     if format.reference == "start":
         posture = values[: max(1, round(START_S * rate_hz))].mean(axis=0)
     if format.root is None:
@@ -67,9 +72,30 @@ def from_features(
     out[:, heading] = h
     out[:, forward] = placement.x + np.concatenate([[0.0], np.cumsum(f * cos + s * sin)])
     out[:, lateral] = placement.z + np.concatenate([[0.0], np.cumsum(s * cos - f * sin)])
+    return with_heading_last(format, out)
+
+
+def with_heading_first(format: MotionFormat, values: np.ndarray) -> np.ndarray:
+    """Channels [F, C] with the pelvis's angles in the order in which features have them, if the root names them."""
+    return _reordered(format, values, heading_first)
+
+
+def with_heading_last(format: MotionFormat, values: np.ndarray) -> np.ndarray:
+    """Undoes `with_heading_first`."""
+    return _reordered(format, values, opensim_order)
+
+
+def _reordered(format: MotionFormat, values: np.ndarray, order: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    if format.root is None or format.root.tilt is None or format.root.list is None:
+        return values
+    columns = [format.indices[n] for n in (format.root.tilt, format.root.list, format.root.heading)]
+    angles = order(values[:, columns])
+    angles[:, [0, 2]] = np.unwrap(angles[:, [0, 2]], axis=0)
+    out = values.copy()
+    out[:, columns] = angles
     return out
 
 
 def _root_columns(format: MotionFormat) -> tuple[int, int, int]:
     assert format.root is not None
-    return tuple(format.indices[n] for n in (format.root.forward, format.root.lateral, format.root.heading))  # type: ignore[return-value]
+    return tuple(format.indices[n] for n in format.root.place)  # type: ignore[return-value]

@@ -55,11 +55,20 @@ class Root:
     Attributes:
         forward, lateral: planar position in metres along ground x and z.
         heading: rotation about the vertical in radians, positive to the left; at 0 the person faces +x.
+        tilt, list: the pelvis's turns about z and then x that come before the heading, as in OpenSim (see `pelvis`);
+            None where a lab has other angles. Both or neither.
     """
 
     forward: str
     lateral: str
     heading: str
+    tilt: str | None = None
+    list: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Forward, lateral and heading: where the body stands and which way it faces."""
+        return self.forward, self.lateral, self.heading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +112,7 @@ class MotionFormat:
 
         Limits are left out where a channel has none; a side without one is None.
         """
-        root = dataclasses.asdict(self.root) if self.root else None
+        root = {k: v for k, v in dataclasses.asdict(self.root).items() if v} if self.root else None
         rows = [[c.name, c.unit, c.partner, c.mirror_sign, *_written_limits(c)] for c in self.channels]
         table = {"name": self.name, "description": self.description, "reference": self.reference, "channels": rows}
         same = {name: "-" * (sign < 0) + own for name, own, sign in self.canonical}
@@ -168,8 +177,9 @@ def _written_limits(channel: Channel) -> list[float | None]:
 
 def _root(table: Any, names: list[str], source: str) -> Root:
     roles = [f.name for f in dataclasses.fields(Root)]
-    if not isinstance(table, dict) or set(table) != set(roles):
-        raise InputError(f"{source}: root is {table!r}; expected a channel name for each of {roles}")
+    if not isinstance(table, dict) or set(table) not in (set(roles), set(roles[:3])):
+        expected = f"a channel name for each of {roles[:3]}, and for both or neither of {roles[3:]}"
+        raise InputError(f"{source}: root is {table!r}; expected {expected}")
     for role, name in table.items():
         if name not in names:
             raise InputError(f"{source}: root {role} = {name!r} is not one of its channels")

@@ -10,6 +10,7 @@ import numpy as np
 
 from biomechjax.motion.body import DEFAULT_HEIGHT_M
 from biomechjax.motion.events import SIDES, Feet, GaitEvents, ahead, gait_events, observe_feet
+from biomechjax.motion.features import with_heading_first
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.speed import TURNING, Measure, straight_walks, walking_speed
 
@@ -187,9 +188,10 @@ def _joint_ranges(recording: Recording, events: GaitEvents, reason: str) -> dict
     """Highest minus lowest angle in a cycle, mean over all cycles, turning ones too, of the channel's side (midline:
     right)."""
     found = {}
+    turned = with_heading_first(recording.format, recording.values)  # ranges that mean the same in a turn
     for column in np.flatnonzero(recording.format.angles & recording.observed):
         channel = recording.format.channels[column]
-        values = recording.values[:, column]
+        values = turned[:, column]
         frames = [
             slice(round(a * recording.rate_hz), round(b * recording.rate_hz) + 1)
             for a, b in cycles(events, 1 if channel.name.endswith("_l") else 0)

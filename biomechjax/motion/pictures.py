@@ -14,8 +14,8 @@ from PIL import Image
 
 from biomechjax.motion.body import DEFAULT_HEIGHT_M, body_model, skeleton
 from biomechjax.motion.events import Feet, GaitEvents, ahead, observe_feet
+from biomechjax.motion.features import with_heading_first, with_heading_last
 from biomechjax.motion.gait import cycles
-from biomechjax.motion.pelvis import heading_first, opensim_order
 from biomechjax.motion.recording import Recording
 
 PERCENT = np.linspace(0, 100, 51)
@@ -38,13 +38,18 @@ def normative() -> dict:
 
 
 def cycle_curves(recording: Recording, events: GaitEvents, channel: str, side: int) -> np.ndarray:
-    """Values [cycles, 51] of a channel at `PERCENT` of each gait cycle of a side."""
-    frames = np.arange(len(recording.values))
+    """[cycles, 51] of a channel at `PERCENT` of each gait cycle of a side, the pelvis's with the heading first."""
+    frames, values = np.arange(len(recording.values)), _facing_the_body(recording, channel)
     curves = [
-        np.interp((start + PERCENT / 100 * (end - start)) * recording.rate_hz, frames, recording.channel(channel))
+        np.interp((start + PERCENT / 100 * (end - start)) * recording.rate_hz, frames, values)
         for start, end in cycles(events, side)
     ]
     return np.array(curves).reshape(-1, len(PERCENT))
+
+
+def _facing_the_body(recording: Recording, channel: str) -> np.ndarray:
+    """Values [F] of a channel, which for the pelvis do not depend on the direction faced."""
+    return with_heading_first(recording.format, recording.values)[:, recording.format.indices[channel]]
 
 
 def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
@@ -74,7 +79,7 @@ def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
                     axis.plot(PERCENT, curves.mean(axis=0), color=colour, linewidth=2, label=label)
             else:
                 time = np.arange(len(recording.values)) / recording.rate_hz
-                axis.plot(time, sign * np.rad2deg(recording.channel(name)), color=colour)
+                axis.plot(time, sign * np.rad2deg(_facing_the_body(recording, name)), color=colour)
     if seen:
         axes[2].legend(loc="best", fontsize="small")  # of the knees, without which there is no cycle
     axes[0].set_title(
@@ -141,10 +146,9 @@ def facing_ahead(recording: Recording, feet: Feet) -> np.ndarray:
     lowest point of the feet half a body height below the origin."""
     columns = recording.format.indices
     values = recording.values.astype(float)
-    turned = [columns[n] for n in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
-    angles = heading_first(values[:, turned])
-    angles[:, 2] -= feet.facing
-    values[:, turned] = opensim_order(angles)
+    values = with_heading_first(recording.format, values)
+    values[:, columns["pelvis_rotation"]] -= feet.facing
+    values = with_heading_last(recording.format, values)
     values[:, [columns["pelvis_tx"], columns["pelvis_tz"]]] = 0
     values[:, columns["pelvis_ty"]] = [_pelvis_height(feet, f) - 0.5 * feet.height_m for f in range(len(values))]
     return values

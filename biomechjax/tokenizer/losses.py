@@ -1,6 +1,5 @@
 """Training losses of the tokenizer: every term a sum and a count, divided once after the reduction over devices."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -38,7 +37,7 @@ def channel_weights(config: TokenizerConfig, format: MotionFormat) -> np.ndarray
 
 def root_mask(format: MotionFormat) -> np.ndarray:
     """[C] 1 for the channels that place the body in the room, 0 for the others."""
-    root = dataclasses.astuple(format.root) if format.root else ()
+    root = format.root.place if format.root else ()
     return np.array([name in root for name in format.names], np.float32)
 
 

@@ -83,7 +83,7 @@ def test_the_shortest_recording_is_not_cut():
 
 
 def test_a_mirrored_view_is_the_mirrored_recording():
-    values = np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
+    values = np.random.default_rng(0).normal(0, 0.3, (30, 40)).astype(np.float32)
     recording = Recording(load_format("canonical"), 30.0, values, np.ones(40, bool))
     config = ViewConfig(count=2, offset_deg=0.0, scale=0.0, hidden=0.0, skip_s=0.0, mirrored=1.0)
     first, second = views(recording, config, np.random.default_rng(0))

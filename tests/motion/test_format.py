@@ -90,6 +90,7 @@ def test_written_format_is_strict_json():
         ({"root": {"forward": "x", "lateral": "z"}}, "expected a channel name for each"),
         ({"root": {"forward": "x", "lateral": "z", "heading": "turn", "up": "y"}}, "expected a channel name for each"),
         ({"root": {"forward": "x", "lateral": "z", "heading": "yaw"}}, "heading = 'yaw'"),
+        ({"root": {"forward": "x", "lateral": "z", "heading": "turn", "tilt": "hip"}}, "both or neither of"),
         ({"reference": "lying"}, "reference 'lying'"),
         ({"name": None}, "check name"),
         ({"rate": 30}, "check .'rate'."),
