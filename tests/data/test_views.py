@@ -99,3 +99,10 @@ def test_a_faster_view_is_the_same_movement_in_less_time():
     assert np.std(logs) == pytest.approx(0.1, rel=0.1)
     assert np.abs(logs).max() <= 0.2 + 1e-9
     assert all(v.rate_hz == recording.rate_hz for v in draw(ViewConfig(count=20), recording=recording))
+
+
+def test_the_root_is_hidden_whole_or_not_at_all():
+    found = draw(ViewConfig(count=200, hidden=1.0))[1:]
+    root = np.array([[v.observed[tiny.FORMAT.indices[n]] for n in ("x", "z", "heading")] for v in found])
+    assert (root.all(axis=1) | ~root.any(axis=1)).all()
+    assert 20 < root[:, 0].sum() < 180
