@@ -18,6 +18,7 @@ from biomechjax.errors import InputError
 from biomechjax.motion.features import Placement, from_features, to_features
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
+from biomechjax.tokenizer.chunks import chunks, decoder_reach, encoder_reach
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer, lookup, quantize
@@ -67,27 +68,31 @@ class MotionTokenizer:
     def encode(self, recordings: Sequence[Recording]) -> list[np.ndarray]:
         """Codes int32 [ceil(F / frames_per_step) * L] of each recording, F at the config's rate; any lengths, batched.
 
-        The last frame is repeated up to a whole step.
+        The last frame is repeated up to a whole step. Long recordings are encoded in windows that overlap, which gives
+        the same codes in bounded memory.
         """
+        step, levels = self.config.frames_per_step, len(self.table)
         features = [self.prepare(r)[0] for r in recordings]
-        step = self.config.frames_per_step
-        out: list[np.ndarray] = [np.zeros(0, np.int32)] * len(features)
-        order = sorted(range(len(features)), key=lambda i: len(features[i]))
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            frames = _bucket(max(len(features[i]) for i in rows), step)
+        features = [np.pad(f, ((0, -len(f) % step), (0, 0)), mode="edge") for f in features]
+        out = [np.zeros((len(f) // step, levels), np.int32) for f in features]
+        reach = -(-encoder_reach(self.config) // step)
+        windows = [(i, chunk) for i, codes in enumerate(out) for chunk in chunks(self.config, len(codes), reach)]
+        windows.sort(key=lambda window: window[1].steps)
+        for start in range(0, len(windows), BATCH):
+            rows = windows[start : start + BATCH]
+            frames = _bucket(rows[-1][1].steps * step, step)
             batch = np.zeros((BATCH, frames, self.format.size), np.float32)
             valid = np.zeros((BATCH, frames), np.float32)
             observed = np.zeros((BATCH, 1, self.format.size), np.float32)
-            for row, i in enumerate(rows):
-                whole = -(-len(features[i]) // step) * step
-                batch[row, :whole] = np.pad(features[i], ((0, whole - len(features[i])), (0, 0)), mode="edge")
-                valid[row, :whole] = 1
+            for row, (i, chunk) in enumerate(rows):
+                part = features[i][chunk.given.start * step : chunk.given.stop * step]
+                batch[row, : len(part)] = part
+                valid[row, : len(part)] = 1
                 observed[row, 0] = recordings[i].observed
             codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
-            for row, i in enumerate(rows):
-                out[i] = codes[row, : -(-len(features[i]) // step)].reshape(-1)
-        return out
+            for row, (i, chunk) in enumerate(rows):
+                out[i][chunk.kept] = codes[row, chunk.inside]
+        return [codes.reshape(-1) for codes in out]
 
     def decode(self, codes: np.ndarray, frames: int | None = None, placement: Placement = Placement()) -> Recording:
         """A recording of all channels from codes [n * L]; `frames` cuts what completed the last step.
@@ -106,12 +111,12 @@ class MotionTokenizer:
         frames = full if frames is None else frames
         if not 1 <= frames <= full:
             raise InputError(f"{frames} frames of {len(codes)} codes; expected 1..{full}")
-        bucket = _bucket(full, self.config.frames_per_step)
-        padded = np.zeros((1, bucket // self.config.frames_per_step, levels), np.int32)
-        padded[0, : len(choice)] = choice
-        valid = (np.arange(bucket) < full).astype(np.float32)[None]
-        latents = lookup(jnp.asarray(self.table), jnp.moveaxis(padded, -1, 0)).sum(axis=0)
-        features = np.asarray(_decode(self.model, self.params, latents, valid))[0, :frames]
+        features = np.concatenate(
+            [
+                self._decode_chunk(choice[chunk.given])[chunk.inside]
+                for chunk in chunks(self.config, len(choice), decoder_reach(self.config))
+            ]
+        ).reshape(full, -1)[:frames]
         values = features * self.statistics.std + self.statistics.mean
         return Recording(
             self.format,
@@ -120,6 +125,16 @@ class MotionTokenizer:
             np.ones(self.format.size, bool),
             source="decoded",
         )
+
+    def _decode_chunk(self, choice: np.ndarray) -> np.ndarray:
+        """Normalised features [n,frames_per_step,C] of the choices [n,L] of each level."""
+        step = self.config.frames_per_step
+        bucket = _bucket(len(choice) * step, step)
+        padded = np.pad(choice, ((0, bucket // step - len(choice)), (0, 0)))
+        valid = (np.arange(bucket) < len(choice) * step).astype(np.float32)
+        latents = lookup(jnp.asarray(self.table), padded.T).sum(axis=0)
+        features = np.asarray(_decode(self.model, self.params, latents[None], valid[None]))[0]
+        return features.reshape(-1, step, self.format.size)[: len(choice)]
 
     def code_meanings(self) -> tuple[np.ndarray, np.ndarray]:
         """What each code stands for, held for a while: posture [L * Q, C], the mean of its normalised features, and
