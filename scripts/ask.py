@@ -14,7 +14,6 @@ import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import ask
-from biomechjax.motion.mapping import to_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.travel import straight_line_speed
@@ -38,7 +37,7 @@ def main() -> None:
         raise InputError('no question to ask; end the command with one in quotation marks: "How fast do they walk?"')
     recording = read_recording(args.motion, args.read)
     model = TrainedDecoder.load(args.ckpt)
-    recording = to_format(recording, model.tokenizer.format)
+    recording = model.tokenizer.readable(recording)
     codes = model.tokenizer.encode([recording])[0]
     for note in recording.notes:
         print(f"note: {note}")

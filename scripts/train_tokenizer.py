@@ -1,4 +1,4 @@
-"""Train the motion tokenizer on a cohort folder. Run the same command again to go on after a stop."""
+"""Train the motion tokenizer on one or more cohort folders. Run the same command again to go on after a stop."""
 
 import dataclasses
 from pathlib import Path
@@ -15,8 +15,8 @@ from biomechjax.training.tokenizer import train_tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    data: Path
-    """Cohort folder, from prepare_data.py."""
+    data: tuple[Path, ...]
+    """Cohort folders, from prepare_data.py: one or more, of the same or of different motion formats."""
     out: Path
     """Checkpoint folder to write or to go on with."""
     experiment: Annotated[TokenizerExperiment, tyro.conf.arg(name="")]

@@ -80,7 +80,9 @@ def tokenizer() -> MotionTokenizer:
     rows = np.random.default_rng(0).choice(
         latents.reshape(-1, TOKENIZER.code_width), TOKENIZER.codebook_size, replace=False
     )
-    return MotionTokenizer(TOKENIZER, FORMAT, statistics, jax.tree.map(np.asarray, params), rows[None])
+    return MotionTokenizer(
+        TOKENIZER, (FORMAT,), {FORMAT.name: statistics}, jax.tree.map(np.asarray, params), rows[None]
+    )
 
 
 @functools.cache

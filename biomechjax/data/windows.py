@@ -9,11 +9,19 @@ Item = tuple[np.ndarray, np.ndarray]
 """features [F,C] normalised, observed [C]"""
 
 
-def window_batches(items: Sequence[Item], window: int, batch_size: int, seed: int) -> grain.DatasetIterator:
+def window_batches(groups: Sequence[Sequence[Item]], window: int, batch_size: int, seed: int) -> grain.DatasetIterator:
     """An endless iterator of batches {features [B,F,C], observed [B,C], valid [B,F]}, F the window.
 
-    A trial comes up in proportion to its length; a trial shorter than the window is padded, and `valid` says where.
+    The groups (as those of each motion format) take turns. Within one a trial comes up in proportion to its length; a
+    trial shorter than the window is padded, and `valid` says where.
     """
+    windows = [_windows(items, window, seed + number) for number, items in enumerate(groups)]
+    dataset = grain.MapDataset.mix(windows).batch(batch_size, drop_remainder=True)
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)))
+
+
+def _windows(items: Sequence[Item], window: int, seed: int) -> grain.MapDataset:
+    """The windows of one group, without end."""
     index = [i for i, (features, _) in enumerate(items) for _ in range(-(-len(features) // window))]
 
     def cut(i: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -27,12 +35,4 @@ def window_batches(items: Sequence[Item], window: int, batch_size: int, seed: in
             "valid": np.pad(np.ones(len(part), np.float32), (0, short)),
         }
 
-    dataset = (
-        grain.MapDataset.source(index)
-        .seed(seed)
-        .shuffle()
-        .repeat()
-        .random_map(cut)
-        .batch(batch_size, drop_remainder=True)
-    )
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)))
+    return grain.MapDataset.source(index).seed(seed).shuffle().repeat().random_map(cut)

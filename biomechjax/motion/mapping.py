@@ -21,7 +21,7 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
     own = recording.format
     if (own.name, own.names) == (target.name, target.names):  # perhaps written before it had canonical meanings
         return dataclasses.replace(recording, format=target)
-    ours, theirs = _meanings(own), _meanings(target)
+    ours, theirs = meanings(own), meanings(target)
     values = np.zeros((len(recording.values), target.size), np.float32)
     observed = np.zeros(target.size, bool)
     kept = set()
@@ -47,7 +47,7 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
     return Recording(target, recording.rate_hz, values, observed, recording.source, tuple(notes))
 
 
-def _meanings(format: MotionFormat) -> dict[str, tuple[int, int]]:
+def meanings(format: MotionFormat) -> dict[str, tuple[int, int]]:
     """Column and sign of the channel that means each canonical channel."""
     if format.name == CANONICAL:
         return {name: (i, 1) for i, name in enumerate(format.names)}

@@ -9,7 +9,7 @@ from biomechjax.tokenizer.tokenizer import MotionTokenizer
 
 
 def reconstruction(tokenizer: MotionTokenizer, recordings: Sequence[Recording]) -> dict[str, float]:
-    """Round-trip error over whole recordings.
+    """Round-trip error over whole recordings of one format.
 
     Returns:
         angle_error_deg: mean absolute error of the observed angle channels.
@@ -18,13 +18,13 @@ def reconstruction(tokenizer: MotionTokenizer, recordings: Sequence[Recording]) 
         code_use: share of the codebook used; perplexity: exp of the entropy of code use, both over all recordings.
     """
     codes = tokenizer.encode(recordings)
-    angle = tokenizer.format.angles  # the heading drifts like the position, so it is not an angle error
-    root = tokenizer.format.root
+    format = recordings[0].format
+    angle, root = format.angles, format.root  # the heading drifts like the position, so it is not an angle error
     error, count, drift, travel = 0.0, 0, 0.0, 0.0
     for recording, code in zip(recordings, codes, strict=True):
         truth = recording.resampled(tokenizer.config.rate_hz)
         _, placement = tokenizer.prepare(recording)
-        decoded = tokenizer.decode(code, len(truth.values), placement)
+        decoded = tokenizer.decode(code, len(truth.values), placement, format.name)
         keep = angle & truth.observed
         error += float(np.abs(decoded.values - truth.values)[:, keep].sum())
         count += len(truth.values) * int(keep.sum())

@@ -17,11 +17,13 @@ from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
 from biomechjax.motion.features import Placement, from_features, to_features
 from biomechjax.motion.format import MotionFormat
+from biomechjax.motion.mapping import to_format
 from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.chunks import chunks, decoder_reach, encoder_reach
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer, lookup, quantize
+from biomechjax.tokenizer.union import Stem, unite
 
 BATCH = 16
 SHORTEST_BUCKET = 64
@@ -40,17 +42,49 @@ class MotionTokenizer:
     """Everything needed to turn a recording into codes and back.
 
     Attributes:
-        config, format: what it was trained as and on.
-        statistics: normalisation of the features.
+        config: what it was trained as.
+        formats: what it was trained on, and reads and writes.
+        statistics: normalisation of the features of each format, by its name, in its own channels.
         params: parameters of `Autoencoder`.
         table: [L,Q,E] codes of each level; id `l * Q + q` is code q of level l, and the ids of a step stand together.
     """
 
     config: TokenizerConfig
-    format: MotionFormat
-    statistics: Statistics
+    formats: tuple[MotionFormat, ...]
+    statistics: dict[str, Statistics]
     params: dict
     table: np.ndarray
+
+    @functools.cached_property
+    def union(self) -> tuple[MotionFormat, dict[str, Stem]]:
+        """`format` and `stems`."""
+        return unite(self.formats)
+
+    @property
+    def format(self) -> MotionFormat:
+        """The channels that the networks see (C of them): of its one format, or the union of several."""
+        return self.union[0]
+
+    @property
+    def stems(self) -> dict[str, Stem]:
+        """Where the channels of each format, by its name, are among those."""
+        return self.union[1]
+
+    def readable(self, recording: Recording) -> Recording:
+        """The recording in the trained format that keeps most of its channels: its own if that was trained.
+
+        Raises:
+            InputError: no trained format shares a channel with it.
+        """
+        found, errors = [], []
+        for format in self.formats:
+            try:
+                found.append(to_format(recording, format))
+            except InputError as e:
+                errors.append(e)
+        if not found:
+            raise InputError(f"{errors[0]} (this tokenizer reads {', '.join(self.stems)})")
+        return max(found, key=lambda r: (r.observed.sum(), r.format.name == recording.format.name))
 
     def prepare(self, recording: Recording) -> tuple[np.ndarray, Placement]:
         """Resampled, normalised features [F,C] (0 where unobserved), and the placement that decoding starts from.
@@ -58,12 +92,14 @@ class MotionTokenizer:
         Raises:
             InputError: the recording is of another format.
         """
-        if recording.format.names != self.format.names:
+        name, stem = recording.format.name, self.stems.get(recording.format.name)
+        if stem is None or recording.format.names != stem.format.names:
             raise InputError(
-                f"{recording.source}: format {recording.format.name}; this tokenizer reads {self.format.name}; "
+                f"{recording.source}: format {name}; this tokenizer reads {', '.join(self.stems)}; "
                 "give a checkpoint that was trained on recordings of this format"
             )
-        return prepare_features(recording, self.config.rate_hz, self.statistics)
+        features, placement = prepare_features(recording, self.config.rate_hz, self.statistics[name])
+        return stem.join(features), placement
 
     def encode(self, recordings: Sequence[Recording]) -> list[np.ndarray]:
         """Codes int32 [ceil(F / frames_per_step) * L] of each recording, F at the config's rate; any lengths, batched.
@@ -88,18 +124,33 @@ class MotionTokenizer:
                 part = features[i][chunk.given.start * step : chunk.given.stop * step]
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
-                observed[row, 0] = recordings[i].observed
+                observed[row, 0] = self.stems[recordings[i].format.name].seen(recordings[i].observed)
             codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
         return [codes.reshape(-1) for codes in out]
 
-    def decode(self, codes: np.ndarray, frames: int | None = None, placement: Placement = Placement()) -> Recording:
+    def decode(
+        self,
+        codes: np.ndarray,
+        frames: int | None = None,
+        placement: Placement = Placement(),
+        format: str | None = None,
+    ) -> Recording:
         """A recording of all channels from codes [n * L]; `frames` cuts what completed the last step.
 
+        Args:
+            format: name of the trained format to write, by default the first; not necessarily that of the recording
+                that was encoded. Channels that the two do not share are then what the network takes to go with those
+                that they do.
+
         Raises:
-            InputError: a code is not one of its level, a step is not complete, or `frames` is more than the codes hold.
+            InputError: a code is not one of its level, a step is not complete, `frames` is more than the codes hold, or
+                the format was not trained.
         """
+        stem = self.stems.get(format or self.formats[0].name)
+        if stem is None:
+            raise InputError(f"format {format}; this tokenizer writes {', '.join(self.stems)}")
         levels, size = self.table.shape[:2]
         codes = np.asarray(codes)
         if not len(codes) or len(codes) % levels:
@@ -117,12 +168,13 @@ class MotionTokenizer:
                 for chunk in chunks(self.config, len(choice), decoder_reach(self.config))
             ]
         ).reshape(full, -1)[:frames]
-        values = features * self.statistics.std + self.statistics.mean
+        statistics = self.statistics[stem.format.name]
+        values = stem.part(features) * statistics.std + statistics.mean
         return Recording(
-            self.format,
+            stem.format,
             self.config.rate_hz,
-            from_features(self.format, self.config.rate_hz, values, placement).astype(np.float32),
-            np.ones(self.format.size, bool),
+            from_features(stem.format, self.config.rate_hz, values, placement).astype(np.float32),
+            np.ones(stem.format.size, bool),
             source="decoded",
         )
 
@@ -132,7 +184,7 @@ class MotionTokenizer:
         bucket = _bucket(len(choice) * step, step)
         padded = np.pad(choice, ((0, bucket // step - len(choice)), (0, 0)))
         valid = (np.arange(bucket) < len(choice) * step).astype(np.float32)
-        latents = lookup(jnp.asarray(self.table), padded.T).sum(axis=0)
+        latents = lookup(jnp.asarray(self.table), jnp.asarray(padded.T)).sum(axis=0)
         features = np.asarray(_decode(self.model, self.params, latents[None], valid[None]))[0]
         return features.reshape(-1, step, self.format.size)[: len(choice)]
 
@@ -158,8 +210,10 @@ class MotionTokenizer:
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and `tokenizer.safetensors` in a new folder."""
         arrays = flax.traverse_util.flatten_dict(self.params, sep="/") | {"codes": self.table}
-        arrays |= {"mean": self.statistics.mean, "std": self.statistics.std}
-        text = json.dumps({"config": dataclasses.asdict(self.config), "format": self.format.to_dict()}, indent=1)
+        of = [self.statistics[f.name] for f in self.formats]
+        arrays |= {"mean": np.concatenate([s.mean for s in of]), "std": np.concatenate([s.std for s in of])}
+        formats = [f.to_dict() for f in self.formats]
+        text = json.dumps({"config": dataclasses.asdict(self.config), "formats": formats}, indent=1)
         with new_folder(folder) as work:
             (work / "tokenizer.json").write_text(text)
             save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, work / "tokenizer.safetensors")
@@ -175,15 +229,17 @@ class MotionTokenizer:
         try:
             text = json.loads((folder / "tokenizer.json").read_text())
             arrays = load_file(folder / "tokenizer.safetensors")
-            statistics = Statistics(arrays.pop("mean"), arrays.pop("std"))
             table = arrays.pop("codes")
             config = TokenizerConfig(**text["config"])
-            format = MotionFormat.from_dict(text["format"], str(folder))
+            formats = tuple(MotionFormat.from_dict(f, str(folder)) for f in text["formats"])
+            ends = np.cumsum([f.size for f in formats])[:-1]
+            of = zip(np.split(arrays.pop("mean"), ends), np.split(arrays.pop("std"), ends), strict=True)
+            statistics = {f.name: Statistics(*s) for f, s in zip(formats, of, strict=True)}
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as e:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
-        return cls(config, format, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table)
+        return cls(config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table)
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:

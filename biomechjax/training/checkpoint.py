@@ -11,6 +11,7 @@ OUT/
 import dataclasses
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from biomechjax.errors import InputError
 from biomechjax.training.step import TrainState
 
 
-def run_config(kind: str, experiment: Any, data: Path, data_hash: str, cohort: str, simulated: bool) -> dict[str, Any]:
-    """What `config.json` holds. `kind` is "tokenizer" or "decoder"; `cohort` names the people."""
+def run_config(
+    kind: str, experiment: Any, data: Sequence[Path], data_hash: Sequence[str], cohort: Sequence[str], simulated: bool
+) -> dict[str, Any]:
+    """What `config.json` holds. `kind` is "tokenizer" or "decoder"; `cohort` names the people, of each of `data`."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
         cwd=Path(__file__).parent,
@@ -33,9 +36,9 @@ def run_config(kind: str, experiment: Any, data: Path, data_hash: str, cohort: s
     return {
         "kind": kind,
         "experiment": dataclasses.asdict(experiment),
-        "data": str(data.resolve()),
-        "data_hash": data_hash,
-        "cohort": cohort,
+        "data": ", ".join(str(d.resolve()) for d in data),
+        "data_hash": ", ".join(data_hash),
+        "cohort": ", ".join(cohort),
         "simulated": simulated,
         "git_commit": commit.stdout.strip() or "unknown",
     }

@@ -32,7 +32,7 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
         raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
     records = Records(data)
     manifest = records.manifest
-    config = run_config("decoder", experiment, data, records.hash, manifest["cohort"], manifest["simulated"])
+    config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     find_strategy(strategy)  # before anything is written
     start_or_resume(out, config)
     if (out / "vocabulary").is_dir():

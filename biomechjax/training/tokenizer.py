@@ -1,4 +1,4 @@
-"""Training the motion tokenizer on a cohort."""
+"""Training the motion tokenizer on cohorts."""
 
 import shutil
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from biomechjax.tokenizer.metrics import reconstruction
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features
+from biomechjax.tokenizer.union import Stem, unite
 from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.loop import fit
@@ -30,51 +31,71 @@ from biomechjax.training.step import Learner, TrainState
 STD_FLOOR = 0.01  # radians, metres or their rates; a channel that hardly moves must not be blown up into noise
 
 
-def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, strategy: str = "dp") -> dict[str, float]:
-    """Trains on the train participants of a cohort; resumes; writes the finished tokenizer into `out`.
+def train_tokenizer(
+    experiment: TokenizerExperiment, data: Sequence[Path], out: Path, strategy: str = "dp"
+) -> dict[str, float]:
+    """Trains on the train participants of cohorts; resumes; writes the finished tokenizer into `out`.
+
+    Cohorts of one motion format are pooled; the formats have equal shares of every batch, however long their cohorts.
 
     Returns:
-        Reconstruction metrics on the validation participants (test ones where there is no validation split).
+        Reconstruction metrics on the validation participants (test ones where a cohort has no validation split); of
+        each format, as "FORMAT/metric", where there are several.
     """
-    cohort = Cohort.load(data)
+    cohorts = [Cohort.load(d) for d in data]
+    formats = tuple({(c.format.name, c.format.names): c.format for c in cohorts}.values())
+    union, stems = unite(formats)
     find_strategy(strategy)  # before anything is written
-    start_or_resume(out, run_config("tokenizer", experiment, data, cohort.data_hash(), cohort.name, cohort.simulated))
-    recordings = [cohort.read(t) for t in track(cohort.trials_of("train"), "reading train trials", transient=True)]
-    if not recordings:
-        raise InputError(f"{data}: no trial of a train participant")
+    hashes, names = [c.data_hash() for c in cohorts], [c.name for c in cohorts]
+    start_or_resume(out, run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts)))
     rng = np.random.default_rng(experiment.train.seed)
-    recordings = [view for r in recordings for view in views(r, experiment.views, rng)]
-    config, format = experiment.model, cohort.format
-    statistics = feature_statistics(recordings, config.rate_hz)
-    items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in recordings]
-    batches = window_batches(items, experiment.window, experiment.train.batch_size, experiment.train.seed)
-
-    held_out = cohort.trials_of("validation") or cohort.trials_of("test")
-    if not held_out:
-        raise InputError(f"{data}: no trial of a validation or test participant to check the tokenizer on")
-    checks = [cohort.read(t) for t in held_out[:: max(1, len(held_out) // 40)]]
-    model = Autoencoder(config, format.size)
+    recordings: dict[str, list[Recording]] = {f.name: [] for f in formats}
+    checks: dict[str, list[Recording]] = {f.name: [] for f in formats}
+    for cohort in cohorts:
+        read = [cohort.read(t) for t in track(cohort.trials_of("train"), "reading train trials", transient=True)]
+        if not read:
+            raise InputError(f"{cohort.path}: no trial of a train participant")
+        held_out = cohort.trials_of("validation") or cohort.trials_of("test")
+        if not held_out:
+            raise InputError(f"{cohort.path}: no trial of a validation or test participant to check the tokenizer on")
+        recordings[cohort.format.name] += [view for r in read for view in views(r, experiment.views, rng)]
+        checks[cohort.format.name] += [cohort.read(t) for t in held_out[:: max(1, len(held_out) // 40)]]
+    config = experiment.model
+    statistics = shared_statistics(stems, recordings, config.rate_hz)
+    groups = [
+        [
+            (stem.join(prepare_features(r, config.rate_hz, statistics[name])[0]), stem.seen(r.observed))
+            for r in recordings[name]
+        ]
+        for name, stem in stems.items()
+    ]
+    batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
+    model = Autoencoder(config, union.size)
     quantizer = find_quantizer(config)
 
     def finished(state: TrainState) -> MotionTokenizer:
         host = jax.device_get(state.params)
         codes = np.asarray(quantizer.table(host["quantizer"], state.extra)[0])
-        return MotionTokenizer(config, format, statistics, {"params": host["params"]}, codes)
+        return MotionTokenizer(config, formats, statistics, {"params": host["params"]}, codes)
+
+    def held_out_metrics(tokenizer: MotionTokenizer) -> dict[str, float]:
+        found = {name: reconstruction(tokenizer, of_format) for name, of_format in checks.items()}
+        return {f"{name}/{k}" if len(found) > 1 else k: v for name, row in found.items() for k, v in row.items()}
 
     state = fit(
-        tokenizer_learner(model, format),
+        tokenizer_learner(model, union),
         init_params(model, jax.random.key(experiment.train.seed)),
         quantizer.init_state(),
         batches,
         experiment.train,
         out,
         strategy,
-        report=lambda step, state: reconstruction(finished(state), checks),
+        report=lambda step, state: held_out_metrics(finished(state)),
     )
     tokenizer = finished(state)
     shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
     tokenizer.save(out / "motion_tokenizer")
-    return reconstruction(tokenizer, checks)
+    return held_out_metrics(tokenizer)
 
 
 def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
@@ -116,3 +137,30 @@ def feature_statistics(recordings: Sequence[Recording], rate_hz: float) -> Stati
         std[posture] = np.maximum(std[posture], np.median(std[posture]))
     std = np.where(count > 0, np.maximum(std, STD_FLOOR), 1.0)
     return Statistics(mean.astype(np.float32), std.astype(np.float32))
+
+
+def shared_statistics(
+    stems: dict[str, Stem], recordings: dict[str, list[Recording]], rate_hz: float
+) -> dict[str, Statistics]:
+    """Statistics of each format, such that a common channel has the same meaning after normalisation.
+
+    Its standard deviation is the mean of those of the formats in which it was observed. Its mean is the format's own,
+    since laboratories put the zero of an angle at different postures; but a root channel, whose zero is no movement,
+    has the mean over the formats, and so has a channel that was not observed in the format.
+    """
+    own = {name: feature_statistics(recordings[name], rate_hz) for name in stems}
+    observed = {name: np.any([r.observed for r in recordings[name]], axis=0) for name in stems}
+    size = next(iter(stems.values())).size
+    count, mean, std = np.zeros(size), np.zeros(size), np.zeros(size)
+    for name, stem in stems.items():
+        count[stem.columns] += observed[name]
+        mean[stem.columns] += observed[name] * stem.signs * own[name].mean
+        std[stem.columns] += observed[name] * own[name].std
+    mean /= np.maximum(count, 1)
+    std = np.where(count > 0, std / np.maximum(count, 1), 1.0)
+    out = {}
+    for name, stem in stems.items():
+        common = (losses.root_mask(stem.format) > 0) | ~observed[name]
+        means = np.where(common, stem.signs * mean[stem.columns], own[name].mean)
+        out[name] = Statistics(means.astype(np.float32), std[stem.columns].astype(np.float32))
+    return out

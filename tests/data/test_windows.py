@@ -20,7 +20,7 @@ def items() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def take(count: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
-    return list(itertools.islice(window_batches(items(), WINDOW, 3, seed), count))
+    return list(itertools.islice(window_batches([items()], WINDOW, 3, seed), count))
 
 
 def test_windows_are_parts_of_trials_and_say_where_they_are_padding():
@@ -47,6 +47,16 @@ def test_a_trial_comes_up_in_proportion_to_its_length():
     assert np.bincount(trials).tolist() == [10, 10, 30, 70]
 
 
+def test_groups_take_turns_however_long_they_are():
+    """One window of each of three groups in a batch of three; those of the first as if it were alone."""
+    short = [items()[0]]
+    batches = itertools.islice(window_batches([items(), short, short], WINDOW, 3, 0), 40)
+    trials = [b["features"][:, 0, 0].astype(int) // 1000 for b in batches]
+    assert all((t[1:] == 0).all() for t in trials)
+    alone = [b["features"] for b in take(13)]
+    np.testing.assert_array_equal([t[0] for t in trials[:39]], np.concatenate(alone)[:, 0, 0].astype(int) // 1000)
+
+
 def test_windows_are_seeded():
     one, same, other = take(4, 1), take(4, 1), take(4, 2)
     assert all(np.array_equal(a[k], b[k]) for a, b in zip(one, same, strict=True) for k in a)
@@ -55,12 +65,12 @@ def test_windows_are_seeded():
 
 @pytest.mark.parametrize("consumed", [0, 1, 7])
 def test_saved_position_gives_the_same_next_windows(consumed):
-    first = window_batches(items(), WINDOW, 3, 0)
+    first = window_batches([items()], WINDOW, 3, 0)
     for _ in range(consumed):
         next(first)
     state = first.get_state()
     expected = [next(first) for _ in range(9)]
-    second = window_batches(items(), WINDOW, 3, 0)
+    second = window_batches([items()], WINDOW, 3, 0)
     next(second)
     second.set_state(state)
     for batch in expected:

@@ -40,10 +40,10 @@ def tokenizer_run():
     )
     model = Autoencoder(config, tiny.FORMAT.size)
     walks = [tiny.walk(i, 20 + 9 * i, hidden=["x", "knee_l"][: i % 3]) for i in range(10)]
-    statistics = tiny.tokenizer().statistics
+    statistics = tiny.tokenizer().statistics["walker"]
     items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in walks]
     params = tiny.tokenizer().params | {"quantizer": {}}
-    batches = window_batches(items, 32, TRAIN.batch_size, 0)
+    batches = window_batches([items], 32, TRAIN.batch_size, 0)
     return tokenizer_learner(model, tiny.FORMAT), params, averages.empty(config), batches
 
 

@@ -161,7 +161,8 @@ def test_windows_decode_to_the_frames_of_the_whole(short_windows, given, steps):
     one, rng = tokenizer("rvq"), np.random.default_rng(steps)
     choice = rng.integers(0, 16, (steps, 3))
     latents = lookup(one.table, choice.T).sum(axis=0)[None]
-    features = np.asarray(apply(one.params, latents, method="decode"))[0] * one.statistics.std + one.statistics.mean
+    statistics = one.statistics[one.format.name]
+    features = np.asarray(apply(one.params, latents, method="decode"))[0] * statistics.std + statistics.mean
     place = Placement(2.0, -1.0, 0.5)
     found = one.decode((choice + np.arange(3) * 16).reshape(-1), 4 * steps - 1, place)
     np.testing.assert_allclose(found.values, from_features(one.format, 30.0, features, place)[:-1], atol=1e-5)

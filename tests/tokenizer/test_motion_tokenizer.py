@@ -63,7 +63,9 @@ def test_decoding_equals_the_model_without_padding():
     """Up to the last frame, for a length that is padded to a bucket."""
     one, codes = tiny.tokenizer(), np.resize([3, 1, 4, 1, 5, 9, 2, 6], 17)
     features = one.model.apply(one.params, one.table[0][codes][None], np.ones((1, 68), np.float32), method="decode")[0]
-    values = from_features(one.format, 30.0, np.asarray(features) * one.statistics.std + one.statistics.mean)
+    values = from_features(
+        one.format, 30.0, np.asarray(features) * one.statistics["walker"].std + one.statistics["walker"].mean
+    )
     np.testing.assert_allclose(one.decode(codes).values, values, atol=1e-5)
     assert np.abs(one.decode(codes[::-1]).values - values).max() > 1e-3
 
@@ -72,9 +74,9 @@ def test_prepared_features_are_normalised_and_zero_where_unobserved():
     recording = tiny.walk(1, hidden=["height"])
     features, _ = tiny.tokenizer().prepare(recording)
     height, hip = tiny.FORMAT.indices["height"], tiny.FORMAT.indices["hip_r"]
-    assert tiny.tokenizer().statistics.mean[height] > 0.5
+    assert tiny.tokenizer().statistics["walker"].mean[height] > 0.5
     np.testing.assert_array_equal(features[:, height], 0)
-    mean, std = (getattr(tiny.tokenizer().statistics, name)[hip] for name in ("mean", "std"))
+    mean, std = (getattr(tiny.tokenizer().statistics["walker"], name)[hip] for name in ("mean", "std"))
     np.testing.assert_allclose(features[:, hip], (recording.values[:, hip] - mean) / std, atol=1e-5)
 
 
@@ -90,7 +92,9 @@ def test_codes_of_several_levels_stand_together_and_add_up():
         latents = table[0, steps[:, 0]] + table[1, steps[:, 1] - 16] + table[2, steps[:, 2] - 32]
         whole = np.ones((1, 4 * len(steps)), np.float32)
         features = np.asarray(one.model.apply(one.params, latents[None], whole, method="decode"))[0]
-        values = from_features(one.format, 30.0, features * one.statistics.std + one.statistics.mean)
+        values = from_features(
+            one.format, 30.0, features * one.statistics["walker"].std + one.statistics["walker"].mean
+        )
         np.testing.assert_allclose(three.decode(codes).values, values, atol=1e-4)
     with pytest.raises(InputError, match="16 for each of 3 levels in turn"):
         three.decode(np.array([0, 16, 15]))
@@ -116,7 +120,7 @@ def test_saved_and_loaded_it_gives_the_same_codes_and_frames(tmp_path):
     before = tiny.tokenizer()
     before.save(tmp_path / "tokenizer")
     after = MotionTokenizer.load(tmp_path / "tokenizer")
-    assert (after.config, after.format) == (before.config, before.format)
+    assert (after.config, after.formats) == (before.config, before.formats)
     for a, b in zip(after.encode(RAGGED), before.encode(RAGGED), strict=True):
         np.testing.assert_array_equal(a, b)
     codes = np.arange(16)

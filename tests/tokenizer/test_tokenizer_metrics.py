@@ -16,9 +16,9 @@ def decoder_that(monkeypatch, change):
     """Makes `decode` give the truth, in the order of WALKS, as `change` alters its values."""
     truths = iter(recording.resampled(30.0) for recording in WALKS)
 
-    def decode(self, codes, frames, placement):
+    def decode(self, codes, frames, placement, format):
         truth = next(truths)
-        assert frames == len(truth.values)
+        assert (frames, format) == (len(truth.values), "walker")
         return dataclasses.replace(truth, values=change(truth.values.copy()))
 
     monkeypatch.setattr(MotionTokenizer, "decode", decode)

@@ -14,7 +14,7 @@ EXPERIMENT = TokenizerExperiment(TrainConfig(steps=5, batch_size=2, learning_rat
 
 
 def config(folder, experiment=EXPERIMENT, kind="tokenizer", data_hash="abc"):
-    return run_config(kind, experiment, folder / "cohort", data_hash, "six walkers", True)
+    return run_config(kind, experiment, [folder / "cohort"], [data_hash], ["six walkers"], True)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def logged(folder, name: str) -> list[float]:
 @pytest.fixture(scope="module")
 def trained_tokenizer(cohort, tmp_path_factory):
     out = tmp_path_factory.mktemp("training") / "tokenizer"
-    return out, train_tokenizer(TOKENIZER, cohort.path, out)
+    return out, train_tokenizer(TOKENIZER, [cohort.path], out)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_tokenizer_learns(trained_tokenizer, cohort):
 
 
 def test_statistics_are_of_training_people_only(trained_tokenizer, cohort):
-    found = MotionTokenizer.load(trained_tokenizer[0] / "motion_tokenizer").statistics
+    found = MotionTokenizer.load(trained_tokenizer[0] / "motion_tokenizer").statistics["walker"]
     train = [cohort.read(t) for t in cohort.trials_of("train")]
     expected = feature_statistics(train + [r.mirrored() for r in train], 30.0)
     np.testing.assert_allclose(found.mean, expected.mean, atol=1e-6)
@@ -94,7 +94,7 @@ def test_statistics_normalise_what_was_observed():
 def test_a_cohort_without_people_to_check_on_is_refused(tmp_path):
     cohort = tiny.write_people(tmp_path / "cohort", tiny.PEOPLE[:3])
     with pytest.raises(InputError, match="no trial of a validation or test participant"):
-        train_tokenizer(TOKENIZER, cohort.path, tmp_path / "out")
+        train_tokenizer(TOKENIZER, [cohort.path], tmp_path / "out")
 
 
 def test_the_decoder_learns_its_training_answers(trained_decoder):

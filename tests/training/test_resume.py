@@ -34,10 +34,10 @@ TRAIN = TrainConfig(
 def tokenizer_run() -> tuple:
     config = dataclasses.replace(tiny.TOKENIZER, quantizer="rvq", levels=2, reset_below=0.6, ema_decay=0.7)
     walks = [tiny.walk(i, 20 + 15 * i) for i in range(6)]
-    items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics)[0], r.observed) for r in walks]
+    items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics["walker"])[0], r.observed) for r in walks]
     learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), tiny.FORMAT)
     params = tiny.tokenizer().params | {"quantizer": {}}
-    return learner, params, averages.empty(config), window_batches(items, 32, TRAIN.batch_size, 0)
+    return learner, params, averages.empty(config), window_batches([items], 32, TRAIN.batch_size, 0)
 
 
 def decoder_run() -> tuple:
