@@ -31,9 +31,8 @@ def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tu
     Raises:
         InputError: the records hold other codes than the decoder read in training, or the split is empty.
     """
-    if records.tokenizer.table.shape != model.tokenizer.table.shape or not np.array_equal(
-        records.tokenizer.table, model.tokenizer.table
-    ):
+    theirs, own = records.tokenizer, model.tokenizer
+    if not np.array_equal(theirs.table, own.table) or not np.array_equal(theirs.displacements, own.displacements):
         raise InputError(
             f"{records.path}: written by another tokenizer than the decoder was trained with; tokenize again"
         )

@@ -20,9 +20,10 @@ class TokenizerConfig:
         quantizer: vq_ema: one codebook of running averages. rvq: several, each for what the ones before leave. fsq: a
             fixed grid. simvq: a fixed random codebook under a learned linear map.
         codebook_size, code_width: Q codes of width E (for fsq the number of its axes).
-        levels: codebooks of rvq, and so tokens per step; 1 for the others.
+        levels: codebooks of rvq, each a token of a step; 1 for the others.
         level_dropout: chance that a training window is quantised with its first few levels only.
         fsq_levels: grid points on each axis of fsq; their product is codebook_size.
+        travel: whether each step begins with a code of its own, of as many, for where the person goes (see travel.py).
         velocity_weight: weight of the finite-difference term beside the reconstruction term.
         travel_weight: weight of the running sum of the root's errors, which is where the person ends up.
         root_weight: weight of a root channel in reconstruction and velocity, where the others have 1; travel is the
@@ -49,6 +50,7 @@ class TokenizerConfig:
     levels: int = 1
     level_dropout: float = 0.2
     fsq_levels: tuple[int, ...] = ()
+    travel: bool = False
     velocity_weight: float = 0.5
     travel_weight: float = 0.0
     root_weight: float = 4.0
@@ -72,14 +74,19 @@ class TokenizerConfig:
 
     @property
     def frames_per_step(self) -> int:
-        """Frames under one step of the encoder, which becomes `levels` tokens."""
+        """Frames under one step of the encoder."""
         return 2**self.stages
 
     @property
+    def tokens_per_step(self) -> int:
+        """Tokens that a step becomes: that of its travel, if it has one, and one of each level."""
+        return self.levels + self.travel
+
+    @property
     def tokens_per_second(self) -> float:
-        return self.levels * self.rate_hz / self.frames_per_step
+        return self.tokens_per_step * self.rate_hz / self.frames_per_step
 
     @property
     def codes(self) -> int:
-        """Different tokens: those of all levels."""
-        return self.levels * self.codebook_size
+        """Different tokens."""
+        return self.tokens_per_step * self.codebook_size

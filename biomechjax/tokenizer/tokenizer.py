@@ -19,6 +19,7 @@ from biomechjax.motion.features import Placement, from_features, to_features
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.mapping import to_format
 from biomechjax.motion.recording import Recording
+from biomechjax.tokenizer import travel
 from biomechjax.tokenizer.chunks import chunks, decoder_reach, encoder_reach
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
@@ -46,7 +47,11 @@ class MotionTokenizer:
         formats: what it was trained on, and reads and writes.
         statistics: normalisation of the features of each format, by its name, in its own channels.
         params: parameters of `Autoencoder`.
-        table: [L,Q,E] codes of each level; id `l * Q + q` is code q of level l, and the ids of a step stand together.
+        table: [L,Q,E] codes of each level.
+        displacements: [Q,3] travel codes (see `travel`); [0,3] where the config has none.
+
+    The codes of a step stand together: that of its travel, if there is one, then those of the levels in turn. Code q of
+    the n-th of them has the id `n * Q + q`.
     """
 
     config: TokenizerConfig
@@ -54,6 +59,7 @@ class MotionTokenizer:
     statistics: dict[str, Statistics]
     params: dict
     table: np.ndarray
+    displacements: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
     @functools.cached_property
     def union(self) -> tuple[MotionFormat, dict[str, Stem]]:
@@ -102,7 +108,7 @@ class MotionTokenizer:
         return stem.join(features), placement
 
     def encode(self, recordings: Sequence[Recording]) -> list[np.ndarray]:
-        """Codes int32 [ceil(F / frames_per_step) * L] of each recording, F at the config's rate; any lengths, batched.
+        """Codes int32 [n * tokens_per_step] of each recording of any length, n = ceil(F / frames_per_step) steps.
 
         The last frame is repeated up to a whole step. Long recordings are encoded in windows that overlap, which gives
         the same codes in bounded memory.
@@ -128,6 +134,11 @@ class MotionTokenizer:
             codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
+        if self.config.travel:
+            for i, r in enumerate(recordings):
+                root = root_features(self.stems[r.format.name], self.statistics[r.format.name], features[i], r.observed)
+                travelled = travel.choose(self.displacements, root, self.config.rate_hz, step)
+                out[i] = np.concatenate([travelled[:, None], out[i] + self.config.codebook_size], axis=1)
         return [codes.reshape(-1) for codes in out]
 
     def decode(
@@ -137,7 +148,7 @@ class MotionTokenizer:
         placement: Placement = Placement(),
         format: str | None = None,
     ) -> Recording:
-        """A recording of all channels from codes [n * L]; `frames` cuts what completed the last step.
+        """A recording of all channels from codes [n * tokens_per_step]; `frames` cuts what completed the last step.
 
         Args:
             format: name of the trained format to write, by default the first; not necessarily that of the recording
@@ -151,13 +162,15 @@ class MotionTokenizer:
         stem = self.stems.get(format or self.formats[0].name)
         if stem is None:
             raise InputError(f"format {format}; this tokenizer writes {', '.join(self.stems)}")
-        levels, size = self.table.shape[:2]
+        of_step, size = self.config.tokens_per_step, self.config.codebook_size
         codes = np.asarray(codes)
-        if not len(codes) or len(codes) % levels:
-            raise InputError(f"{len(codes)} codes; expected whole steps of {levels}, at least one")
-        choice = codes.reshape(-1, levels) - np.arange(levels) * size
+        if not len(codes) or len(codes) % of_step:
+            raise InputError(f"{len(codes)} codes; expected whole steps of {of_step}, at least one")
+        choice = codes.reshape(-1, of_step) - np.arange(of_step) * size
         if choice.min() < 0 or choice.max() >= size:
-            raise InputError(f"codes must be of 0..{levels * size - 1}, {size} for each of {levels} levels in turn")
+            expected = f"0..{of_step * size - 1}, {size} for each of the {of_step} codes of a step in turn"
+            raise InputError(f"codes must be of {expected}")
+        travelled, choice = np.split(choice, [of_step - len(self.table)], axis=1)
         full = len(choice) * self.config.frames_per_step
         frames = full if frames is None else frames
         if not 1 <= frames <= full:
@@ -167,9 +180,13 @@ class MotionTokenizer:
                 self._decode_chunk(choice[chunk.given])[chunk.inside]
                 for chunk in chunks(self.config, len(choice), decoder_reach(self.config))
             ]
-        ).reshape(full, -1)[:frames]
+        ).reshape(full, -1)
         statistics = self.statistics[stem.format.name]
         values = stem.part(features) * statistics.std + statistics.mean
+        if self.config.travel and stem.format.root:
+            root = [stem.format.indices[n] for n in stem.format.root.place]
+            values[:, root] = travel.steer(values[:, root], self.displacements[travelled[:, 0]], self.config.rate_hz)
+        values = values[:frames]
         return Recording(
             stem.format,
             self.config.rate_hz,
@@ -189,8 +206,8 @@ class MotionTokenizer:
         return features.reshape(-1, step, self.format.size)[: len(choice)]
 
     def code_meanings(self) -> tuple[np.ndarray, np.ndarray]:
-        """What each code stands for, held for a while: posture [L * Q, C], the mean of its normalised features, and
-        speed [L * Q, C], the mean size of their change from frame to frame.
+        """What each code of the levels stands for, held for a while: posture [L * Q, C], the mean of its normalised
+        features, and speed [L * Q, C], the mean size of their change from frame to frame.
 
         A code of a later level refines another; its meaning is that of the mean of the first level with it added.
         """
@@ -209,7 +226,8 @@ class MotionTokenizer:
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and `tokenizer.safetensors` in a new folder."""
-        arrays = flax.traverse_util.flatten_dict(self.params, sep="/") | {"codes": self.table}
+        arrays = flax.traverse_util.flatten_dict(self.params, sep="/")
+        arrays |= {"codes": self.table, "moves": self.displacements}
         of = [self.statistics[f.name] for f in self.formats]
         arrays |= {"mean": np.concatenate([s.mean for s in of]), "std": np.concatenate([s.std for s in of])}
         formats = [f.to_dict() for f in self.formats]
@@ -229,7 +247,7 @@ class MotionTokenizer:
         try:
             text = json.loads((folder / "tokenizer.json").read_text())
             arrays = load_file(folder / "tokenizer.safetensors")
-            table = arrays.pop("codes")
+            table, displacements = arrays.pop("codes"), arrays.pop("moves")
             config = TokenizerConfig(**text["config"])
             formats = tuple(MotionFormat.from_dict(f, str(folder)) for f in text["formats"])
             ends = np.cumsum([f.size for f in formats])[:-1]
@@ -239,7 +257,9 @@ class MotionTokenizer:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
-        return cls(config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table)
+        return cls(
+            config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table, displacements
+        )
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:
@@ -248,6 +268,15 @@ def prepare_features(recording: Recording, rate_hz: float, statistics: Statistic
     features, placement = to_features(at_rate.format, rate_hz, at_rate.values)
     normalised = (features - statistics.mean) / statistics.std * at_rate.observed
     return normalised.astype(np.float32), placement
+
+
+def root_features(stem: Stem, statistics: Statistics, features: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Forward and lateral m/s and turning rad/s [F,3] of normalised features [F,C]; 0 where they were not recorded."""
+    format = stem.format
+    columns = [format.indices[n] for n in format.root.place] if format.root else []
+    if not columns or not observed[columns].all():
+        return np.zeros((len(features), 3))
+    return stem.part(features)[:, columns] * statistics.std[columns] + statistics.mean[columns]
 
 
 def _bucket(frames: int, step: int) -> int:

@@ -1,11 +1,11 @@
 """Where a person goes, in one code for each step of the encoder, chosen so that the errors do not add up.
 
 The networks give back velocities, and where somebody ends up is their sum: an error of a few per cent in the heading's
-rate turns a straight walk into an arc. A travel code is a displacement (forward and to the right in metres in the frame of
-the pelvis at the start of the step, turn in radians). Encoding chooses the code that leads from where the codes so far
-have led nearest to where the person really is (differential coding with the decoder in the loop, Cutler 1952, US patent
-2,605,361), and decoding bends the network's velocities within a step so that they sum up to its code. However long a
-trial, it ends within about a code's width of the truth.
+rate turns a straight walk into an arc. A travel code is a displacement (forward and to the right in metres in the frame
+of the pelvis at the start of the step, turn in radians). Encoding chooses the code that leads from where the codes so
+far have led nearest to where the person really is (differential coding with the decoder in the loop, Cutler 1952, US
+patent 2,605,361), and decoding bends the network's velocities within a step so that they sum up to its code. However
+long a trial, it ends within about a code's width of the truth.
 
 Positions are complex numbers x - iz, in which turning by h to the left multiplies with exp(ih) and velocities in the
 heading frame are forward - i lateral (see `motion.features`).
@@ -50,7 +50,7 @@ def choose(table: np.ndarray, root: np.ndarray, rate_hz: float, step: int) -> np
 
 
 def steer(root: np.ndarray, displacements: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Root features [n * step, 3] with constants added in each step so that their `moves` are the displacements [n,3]."""
+    """Root features [n * step, 3], a constant added in each step so that their `moves` are the displacements [n,3]."""
     steps = len(displacements)
     counts = np.ones((steps, len(root) // steps))  # of the frames, those that move
     counts[0, 0] = 0

@@ -39,7 +39,7 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
         vocabulary = Vocabulary.load(out / "vocabulary")
     else:
         text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
-        vocabulary = Vocabulary(text, records.tokenizer.config.codes, records.tokenizer.config.levels)
+        vocabulary = Vocabulary(text, records.tokenizer.config.codes, records.tokenizer.config.tokens_per_step)
         vocabulary.save(out / "vocabulary")
     if not (out / "motion_tokenizer").is_dir():
         records.tokenizer.save(out / "motion_tokenizer")
@@ -83,10 +83,13 @@ def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionToken
 
     A code is described by its vector and by the posture and the speed of the frames that it decodes to, so that codes
     of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the joints
-    turn, which is what a cadence shows in. The rows keep the scale of the others.
+    turn, which is what a cadence shows in; a travel code by its displacement. The rows keep the scale of the others.
     """
     vectors = tokenizer.table.reshape(-1, tokenizer.table.shape[-1])
     meaning = np.concatenate([standardised(x) for x in (vectors, *tokenizer.code_meanings())], axis=1)
+    if tokenizer.config.travel:
+        moves = standardised(tokenizer.displacements) * (meaning.shape[1] / 3) ** 0.5
+        meaning = np.block([[np.zeros((len(moves), meaning.shape[1])), moves], [meaning, np.zeros((len(meaning), 3))]])
     width = embedding.shape[1]
     projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
     rows = (meaning @ projection * width**-0.5).astype(np.float32)

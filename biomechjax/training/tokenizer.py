@@ -11,17 +11,18 @@ from rich.progress import track
 
 from biomechjax.cohort.folder import Cohort
 from biomechjax.data.views import views
-from biomechjax.data.windows import window_batches
+from biomechjax.data.windows import Item, window_batches
 from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.strategies import find_strategy
-from biomechjax.tokenizer import losses
+from biomechjax.tokenizer import losses, travel
+from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.metrics import reconstruction
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
-from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features
+from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features, root_features
 from biomechjax.tokenizer.union import Stem, unite
 from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
@@ -69,6 +70,9 @@ def train_tokenizer(
         ]
         for name, stem in stems.items()
     ]
+    displacements = np.zeros((0, 3), np.float32)
+    if config.travel:
+        displacements = travel_codes(config, stems, statistics, groups, experiment.train.seed)
     batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
     model = Autoencoder(config, union.size)
     quantizer = find_quantizer(config)
@@ -76,7 +80,7 @@ def train_tokenizer(
     def finished(state: TrainState) -> MotionTokenizer:
         host = jax.device_get(state.params)
         codes = np.asarray(quantizer.table(host["quantizer"], state.extra)[0])
-        return MotionTokenizer(config, formats, statistics, {"params": host["params"]}, codes)
+        return MotionTokenizer(config, formats, statistics, {"params": host["params"]}, codes, displacements)
 
     def held_out_metrics(tokenizer: MotionTokenizer) -> dict[str, float]:
         found = {name: reconstruction(tokenizer, of_format) for name, of_format in checks.items()}
@@ -96,6 +100,33 @@ def train_tokenizer(
     shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
     tokenizer.save(out / "motion_tokenizer")
     return held_out_metrics(tokenizer)
+
+
+def travel_codes(
+    config: TokenizerConfig,
+    stems: dict[str, Stem],
+    statistics: dict[str, Statistics],
+    groups: Sequence[Sequence[Item]],
+    seed: int,
+) -> np.ndarray:
+    """Travel codes [Q,3] for the steps of all recordings that say where the person goes.
+
+    Raises:
+        InputError: none does, or they have fewer steps than there are to be codes.
+    """
+    found = []
+    for (name, stem), items in zip(stems.items(), groups, strict=True):
+        for features, seen in items:
+            whole = features[: len(features) // config.frames_per_step * config.frames_per_step]
+            root = root_features(stem, statistics[name], whole, seen[stem.columns])
+            if stem.format.root and len(whole):
+                found.append(travel.moves(root, config.rate_hz, config.frames_per_step))
+    if sum(map(len, found)) < config.codebook_size:
+        raise InputError(
+            f"travel codes: {sum(map(len, found))} steps of recordings with a root for {config.codebook_size} codes; "
+            "train without --model.travel"
+        )
+    return travel.fit(np.concatenate(found), config.codebook_size, seed)
 
 
 def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import tiny
 from biomechjax.errors import InputError
 from biomechjax.motion.features import Placement, from_features
 from biomechjax.motion.recording import Recording
-from biomechjax.tokenizer.tokenizer import BATCH, MotionTokenizer
+from biomechjax.tokenizer import travel
+from biomechjax.tokenizer.tokenizer import BATCH, MotionTokenizer, root_features
 
 RAGGED = [tiny.walk(i, frames) for i, frames in enumerate((9, 130, 64, 65, 67, 33, 31, 12))]
 
@@ -96,7 +97,7 @@ def test_codes_of_several_levels_stand_together_and_add_up():
             one.format, 30.0, features * one.statistics["walker"].std + one.statistics["walker"].mean
         )
         np.testing.assert_allclose(three.decode(codes).values, values, atol=1e-4)
-    with pytest.raises(InputError, match="16 for each of 3 levels in turn"):
+    with pytest.raises(InputError, match="16 for each of the 3 codes of a step in turn"):
         three.decode(np.array([0, 16, 15]))
     with pytest.raises(InputError, match="4 codes; expected whole steps of 3"):
         three.decode(np.array([0, 16, 32, 1]))
@@ -170,3 +171,39 @@ def test_a_recording_of_another_format_is_refused():
     recording = Recording(other, 30.0, tiny.walk(0).values, np.ones(8, bool), source="lab.tsv")
     with pytest.raises(InputError, match="lab.tsv: format other walker; this tokenizer reads walker"):
         tiny.tokenizer().prepare(recording)
+
+
+def travelling() -> MotionTokenizer:
+    """The tiny tokenizer with travel codes fitted to its walks."""
+    one = tiny.tokenizer()
+    config = dataclasses.replace(one.config, travel=True)
+    stem, statistics = one.stems["walker"], one.statistics["walker"]
+    roots = [root_features(stem, statistics, one.prepare(r)[0], r.observed) for r in RAGGED]
+    found = [travel.moves(root[: len(root) // 4 * 4], 30.0, 4) for root in roots]
+    return dataclasses.replace(one, config=config, displacements=travel.fit(np.concatenate(found), 16, 0))
+
+
+def test_a_travel_code_stands_before_the_others_and_decides_where_the_person_goes(tmp_path):
+    one, other = tiny.tokenizer(), travelling()
+    other.save(tmp_path / "saved")
+    other = MotionTokenizer.load(tmp_path / "saved")
+    ground = [tiny.FORMAT.indices[n] for n in ("x", "z")]
+    drift = {}
+    for recording, plain, codes in zip(RAGGED, one.encode(RAGGED), other.encode(RAGGED), strict=True):
+        steps = codes.reshape(-1, 2)
+        np.testing.assert_array_equal(steps[:, 1], plain + 16)
+        assert (steps[:, 0] < 16).all()
+        _, placement = one.prepare(recording)
+        truth = recording.values[:, ground]
+        for name, tokenizer, found in (("plain", one, plain), ("travel", other, codes)):
+            decoded = tokenizer.decode(found, len(truth), placement).values
+            drift.setdefault(name, []).append(np.linalg.norm(decoded[-1, ground] - truth[-1]))
+        both = [t.decode(c, len(truth), placement).values for t, c in ((one, plain), (other, codes))]
+        rest = [i for i, name in enumerate(tiny.FORMAT.names) if name not in ("x", "z", "heading")]
+        np.testing.assert_array_equal(both[0][:, rest], both[1][:, rest])
+    assert max(drift["travel"]) < 0.15 < np.mean(drift["plain"])
+
+
+def test_who_was_not_seen_to_travel_stays(tmp_path):
+    hidden = tiny.walk(1, hidden=["x", "z", "heading"])
+    assert not travelling().encode([hidden])[0].reshape(-1, 2)[:, 0].any()
