@@ -14,10 +14,8 @@ from biomechjax.motion.body import skeleton
 HINGES = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle")
 SEGMENTS = ("femur_r", "tibia_r", "talus_r", "calcn_r")
 ITERATIONS = 10
-# Metres of misplaced foot that weigh as much as a radian off the pattern.
-STIFFNESS_M = 0.012
 # How far a leg may depart from the pattern to reach a place (chosen here): a foot turns under a body that turns.
-FARTHEST = np.deg2rad([40.0, 25.0, 75.0, 45.0, 30.0, 20.0])
+FARTHEST = np.deg2rad([40.0, 25.0, 55.0, 45.0, 30.0, 20.0])
 CAUTION_M = 0.03  # metres of misplaced foot that weigh as much as a radian in one iteration
 START_KNEE = np.deg2rad(-20.0)
 LONGEST_STEP_RAD = 0.35  # of an iteration
@@ -105,6 +103,7 @@ def reach(
     height_m: float,
     wanted: np.ndarray,
     weight: np.ndarray,
+    stiffness_m: np.ndarray,
 ) -> np.ndarray:
     """Angles [N, 6] of right legs whose heels and balls are where they are wanted, as far as joint limits allow.
 
@@ -112,19 +111,21 @@ def reach(
         pattern: [N, 6] angles to stay close to.
         attitude, place: [N, 3, 3] and [N, 3] of the pelvis.
         wanted: [N, 2, 3] places of heel and ball.
-        weight: [N, 2] of each place; 1 for what must hold.
+        weight: [N, 2, 3] of each coordinate of them; 1 for what must hold.
+        stiffness_m: [N, 6] of each hinge, the metres of misplaced foot that weigh as much as a radian off the pattern.
     """
     lower, upper = limits()
     lower = np.minimum(np.maximum(lower, pattern - FARTHEST), pattern)
     upper = np.maximum(np.minimum(upper, pattern + FARTHEST), pattern)
     knee = HINGES.index("knee_angle")
     upper[:, knee] = np.maximum(0.0, pattern[:, knee])  # no knee is stretched further than straight to reach a place
-    damping = (STIFFNESS_M**2 + CAUTION_M**2) * np.eye(len(HINGES))
+    stiffness = stiffness_m**2
+    damping = (stiffness + CAUTION_M**2)[:, None] * np.eye(len(HINGES))
     angles = pattern.copy()
     angles[:, knee] = np.minimum(angles[:, knee], START_KNEE)  # a straight leg does not see which way it can bend
     for i in range(ITERATIONS):
         # Heel and ball alike at first: whoever only places the one may end with the foot tipped the wrong way.
-        heavy = np.sqrt(weight if i >= ITERATIONS // 2 else np.ones_like(weight))[:, :, None]
+        heavy = np.sqrt(weight if i >= ITERATIONS // 2 else np.ones_like(weight))
         feet, axes, origins = place_feet(angles, attitude, place, height_m)
         arm = feet[:, :, None] - origins[:, None]
         x, y, z = np.moveaxis(axes, -1, 0)[:, :, None]
@@ -135,7 +136,7 @@ def reach(
         jacobian = (moves * heavy[:, :, None]).transpose(0, 2, 1, 3).reshape(-1, len(HINGES), 6)
         error = ((wanted - feet) * heavy).reshape(-1, 6, 1)
         normal = jacobian @ jacobian.transpose(0, 2, 1) + damping
-        pull = (jacobian @ error)[..., 0] + STIFFNESS_M**2 * (pattern - angles)
+        pull = (jacobian @ error)[..., 0] + stiffness * (pattern - angles)
         step = np.linalg.solve(normal, pull[..., None])[..., 0]
         # A hinge that would pass its limit goes as far as that, and the others make up for it.
         bound = np.clip(angles + step, lower, upper) - angles
