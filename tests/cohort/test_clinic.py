@@ -1,5 +1,6 @@
 """The simulated clinic as a folder: reproducible, and its labels agree with what was recorded."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -169,9 +170,11 @@ def test_a_killed_cohort_is_not_taken_for_whole_and_goes_on_where_it_was(tmp_pat
     assert len({p.parts[-3] for p in written}) == 3
     (unfinished / "sub-004").mkdir()  # of somebody who was being written
 
-    simulate(tmp_path / "other", participants=6, seed=6, visit="short", workers=1)  # goes on with nobody else's
-    assert unfinished.exists()
-    simulate(tmp_path / "cohort", participants=6, seed=5, visit="short", workers=2)
+    for folder in ("cohort", "other"):  # other people's are not taken
+        simulate(tmp_path / folder, participants=6, seed=6, visit="short", workers=1)
+    assert files_of(tmp_path / "cohort") == files_of(tmp_path / "other")
+    shutil.rmtree(tmp_path / "cohort")
+    simulate(tmp_path / "cohort", participants=6, seed=5, visit="short", workers=1)
     assert not unfinished.exists()
     for old, inode in written.items():
         assert (tmp_path / "cohort" / old.relative_to(unfinished)).stat().st_ino == inode
