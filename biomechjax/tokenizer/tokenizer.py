@@ -47,6 +47,8 @@ class MotionTokenizer:
         statistics: normalisation of the features of each format, by its name, in its own channels.
         params: parameters of `Autoencoder`.
         table: [L,Q,E] codes of each level; id `l * Q + q` is code q of level l, and the ids of a step stand together.
+        common: bool [C], the channels that the first level sees if it does not see all: those that every format has, so
+            that the first code of a step says the same of a movement whatever format it was recorded in.
     """
 
     config: TokenizerConfig
@@ -54,6 +56,7 @@ class MotionTokenizer:
     statistics: dict[str, Statistics]
     params: dict
     table: np.ndarray
+    common: np.ndarray | None = None
 
     @functools.cached_property
     def union(self) -> tuple[MotionFormat, dict[str, Stem]]:
@@ -125,7 +128,7 @@ class MotionTokenizer:
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
                 observed[row, 0] = self.stems[recordings[i].format.name].seen(recordings[i].observed)
-            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
+            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid, self.common))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
         return [codes.reshape(-1) for codes in out]
@@ -212,6 +215,7 @@ class MotionTokenizer:
         arrays = flax.traverse_util.flatten_dict(self.params, sep="/") | {"codes": self.table}
         of = [self.statistics[f.name] for f in self.formats]
         arrays |= {"mean": np.concatenate([s.mean for s in of]), "std": np.concatenate([s.std for s in of])}
+        arrays |= {} if self.common is None else {"common": self.common}
         formats = [f.to_dict() for f in self.formats]
         text = json.dumps({"config": dataclasses.asdict(self.config), "formats": formats}, indent=1)
         with new_folder(folder) as work:
@@ -229,7 +233,7 @@ class MotionTokenizer:
         try:
             text = json.loads((folder / "tokenizer.json").read_text())
             arrays = load_file(folder / "tokenizer.safetensors")
-            table = arrays.pop("codes")
+            table, common = arrays.pop("codes"), arrays.pop("common", None)
             config = TokenizerConfig(**text["config"])
             formats = tuple(MotionFormat.from_dict(f, str(folder)) for f in text["formats"])
             ends = np.cumsum([f.size for f in formats])[:-1]
@@ -239,7 +243,7 @@ class MotionTokenizer:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
-        return cls(config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table)
+        return cls(config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table, common)
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:
@@ -260,9 +264,11 @@ def _bucket(frames: int, step: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(model, params, table, features, observed, valid):
-    latents = model.apply(params, features, observed, valid, method="encode")
-    choice, _ = quantize(table, find_quantizer(model.config).bound(latents))
+def _encode(model, params, table, features, observed, valid, common):
+    def encoded(observed):
+        return find_quantizer(model.config).bound(model.apply(params, features, observed, valid, method="encode"))
+
+    choice, _ = quantize(table, encoded(observed), None if common is None else encoded(observed * common))
     levels, size = table.shape[:2]
     return jnp.moveaxis(choice, 0, -1) + jnp.arange(levels) * size
 
