@@ -12,7 +12,7 @@ quickstart: $(RUN)/eval/metrics.json
 
 # Each step writes its folder whole or not at all; a stopped training goes on where it was.
 $(RUN)/cohort: | $(VENV)/installed
-	$(BIN)/python scripts/prepare_data.py --source synthetic --participants 600 --out $@
+	$(BIN)/python scripts/prepare_data.py --source synthetic --participants 600 --visit short --out $@
 $(RUN)/tokenizer/motion_tokenizer: | $(RUN)/cohort
 	$(BIN)/python scripts/train_tokenizer.py --config configs/quickstart_tokenizer.py --data $(RUN)/cohort --out $(RUN)/tokenizer
 $(RUN)/records: | $(RUN)/tokenizer/motion_tokenizer

@@ -16,10 +16,7 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     Raises:
         InputError: `path` exists already; nothing of an earlier run is ever overwritten.
     """
-    path = Path(path)
-    if path.exists():
-        raise InputError(f"{path}: exists already; remove it or choose another --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _free(path)
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     work.chmod(0o755)
     try:
@@ -28,3 +25,27 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def resumed_folder(path: Path | str, key: str) -> Iterator[Path]:
+    """As `new_folder`, but what is in the temporary folder stays when the block fails or the process dies, and the next
+    block with the same key goes on with it.
+
+    Raises:
+        InputError: `path` exists already.
+    """
+    path = _free(path)
+    work = path.with_name(f".{path.name}.unfinished-{key}")
+    work.mkdir(exist_ok=True)
+    yield work
+    work.rename(path)
+
+
+def _free(path: Path | str) -> Path:
+    """`path` if nothing is there yet, with its parent made."""
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"{path}: exists already; remove it or choose another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

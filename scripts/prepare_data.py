@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.cohort.activities import Length
 from biomechjax.cohort.bids_source import prepare_bids
 from biomechjax.cohort.clinic import simulate
 from biomechjax.cohort.table_source import prepare_table
@@ -34,8 +35,11 @@ class Arguments:
     """Comma-separated participants to test on (ui-prmd: s06,s07), instead of the last fifth."""
     sensor: Literal["vicon", "kinect"] = "vicon"
     """Of ui-prmd."""
-    participants: int = 480
+    participants: int = 600
     """Of the simulated clinic."""
+    visit: Length = "long"
+    """Of the simulated clinic. long: of the paper's size, 30 hours for 600 people. short: little more than a minute for
+    each."""
     seed: int = 0
     """Of the simulated clinic."""
 
@@ -51,7 +55,11 @@ def main() -> None:
         with Progress(transient=True) as bar:
             task = bar.add_task("simulating participants", total=args.participants)
             simulate(
-                args.out, args.participants, args.seed, progress=lambda done, total: bar.update(task, completed=done)
+                args.out,
+                args.participants,
+                args.seed,
+                args.visit,
+                progress=lambda done, total: bar.update(task, completed=done),
             )
         console.print(f"{args.participants} SIMULATED participants in {args.out}")
         return

@@ -1,6 +1,8 @@
 """The clinical tests of the simulated clinic, as plans of what to do when, with their true labels."""
 
+import functools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -10,18 +12,23 @@ from biomechjax.cohort.signals import RATE_HZ, ramp, smooth_noise
 
 Labels = dict[str, str | float]
 Test = Callable[[Person, np.random.Generator], tuple[Labels, Movement]]
-LONGEST_S = 30.0
+Length = Literal["short", "long"]
+LONGEST_S = 30.0  # of a test that goes on until it is done
+CORRIDOR_M = (35.0, 55.0)  # of a long visit's walks
+STANCE_S = (30.0, 45.0)  # and of its standing; 30 s is a usual posturographic trial
 TURN_OF_A_CYCLE = np.deg2rad(110.0)  # two steps, of somebody who turns round on foot (chosen here)
 
 
-def walk(person: Person, rng: np.random.Generator, fast: bool = False) -> tuple[Labels, Movement]:
-    """Some metres out of a longer walk, nearly straight, at a comfortable or a fast pace.
+def walk(
+    person: Person, rng: np.random.Generator, fast: bool = False, metres: tuple[float, float] = (5.0, 9.0)
+) -> tuple[Labels, Movement]:
+    """Between so many metres out of a longer walk, nearly straight, at a comfortable or a fast pace.
 
     Healthy adults who are told to hurry gain 30 to 60 % (Bohannon 1997), impaired people less.
     """
     hurry = 1 + rng.uniform(0.25, 0.5) * (1 - 0.6 * person.severity) if fast else 1.0
     speed = person.speed_m_s * hurry * float(np.exp(rng.normal(0, 0.04)))
-    seconds = float(np.clip(rng.uniform(5, 9) / speed, 3, 12))
+    seconds = float(np.clip(rng.uniform(*metres) / speed, 3, 12 / 9 * metres[1]))
     plan = Plan.still(round(seconds * RATE_HZ))
     plan.forward += speed * (1 + 0.03 * smooth_noise(rng, len(plan.time), 1, 0.3)[:, 0])
     plan.cycle_rate += _cycle_rate(person, speed) * float(np.exp(rng.normal(0, 0.03)))
@@ -114,9 +121,11 @@ def tandem_gait(person: Person, rng: np.random.Generator) -> tuple[Labels, Movem
     return {"task": "tandem", "activity": "tandem gait"}, perform(person, plan, rng)
 
 
-def quiet_standing(person: Person, rng: np.random.Generator) -> tuple[Labels, Movement]:
+def quiet_standing(
+    person: Person, rng: np.random.Generator, seconds: tuple[float, float] = (10.0, 18.0)
+) -> tuple[Labels, Movement]:
     """Standing still."""
-    plan = Plan.still(round(rng.uniform(10, 18) * RATE_HZ))
+    plan = Plan.still(round(rng.uniform(*seconds) * RATE_HZ))
     return {"task": "standing", "activity": "quiet standing"}, perform(person, plan, rng)
 
 
@@ -138,9 +147,23 @@ def five_times_sit_to_stand(person: Person, rng: np.random.Generator) -> tuple[L
     return {"task": "sitToStand", "activity": "five times sit to stand"}, perform(person, plan, rng)
 
 
-def visit(person: Person, rng: np.random.Generator) -> list[Test]:
-    """The 8 to 10 tests of a visit in order; the hard ones are spared some severely affected people."""
-    tests: list[Test] = [walk, walk, walk_fast, timed_up_and_go, quiet_standing, five_times_sit_to_stand]
+def visit(person: Person, rng: np.random.Generator, length: Length) -> list[Test]:
+    """The tests of a visit in order; the hard ones are spared some severely affected people.
+
+    "short": 8 to 10 tests in little more than a minute. "long": 7 or 8, of which walks along a corridor and standing
+    take longer, so that 600 people are about as much as the paper has: more than 30 hours, about 27,000 questions
+    (arXiv:2505.18465).
+    """
+    tests: list[Test]
+    if length == "long":
+        long_walk: Test = functools.partial(walk, metres=CORRIDOR_M)
+        long_stand: Test = functools.partial(quiet_standing, seconds=STANCE_S)
+        tests = [long_walk, timed_up_and_go, long_stand, long_stand, five_times_sit_to_stand]
+        if rng.random() < 0.6:
+            tests.append(functools.partial(walk, fast=True, metres=CORRIDOR_M))
+        able = person.severity < rng.uniform(0.7, 1.1)
+        return tests + ([four_square_step, tandem_gait] if able else [long_stand, long_walk])
+    tests = [walk, walk, walk_fast, timed_up_and_go, quiet_standing, five_times_sit_to_stand]
     if rng.random() < 0.6:
         tests.append(walk_fast)
     if rng.random() < 0.5:

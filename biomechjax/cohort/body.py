@@ -16,8 +16,8 @@ from biomechjax.cohort.stance import Contact, stand
 from biomechjax.cohort.steps import Timing, runs
 from biomechjax.motion.pelvis import opensim_order
 
-# Step length over leg length in normal walking at 1.3 m/s, where the cycle table has amplitude 1.
-NORMAL_STEP = 0.72
+# Step length over leg length at which the feet of the cycle table go as fast as the floor (fitted to its curves).
+NORMAL_STEP = 0.74
 
 
 @dataclasses.dataclass
@@ -88,7 +88,9 @@ def perform(person: Person, plan: Plan, rng: np.random.Generator) -> Movement:
 
     values = limit_softly(values, canonical())
     _place(values, plan, forward, pattern, person.height_m, rng)
-    stand(values, [Contact.of(phase, plan.cycle_rate != 0, timing) for timing in feet], person.height_m)
+    stand(
+        values, [Contact.of(phase, plan.cycle_rate != 0, timing) for timing in feet], pattern.push_off, person.height_m
+    )
     turned = [canonical().indices[n] for n in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
     values[:, turned] = opensim_order(values[:, turned])
     cadence = 120 * (phase[-1] - phase[0]) * RATE_HZ / (frames - 1)

@@ -5,13 +5,16 @@ capture noise), not a source of findings about patients.
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import scipy
 
-from biomechjax.cohort.activities import visit
+from biomechjax.cohort.activities import Length
+from biomechjax.cohort.activities import visit as visit_tests
 from biomechjax.cohort.capture import capture
 from biomechjax.cohort.columns import COLUMNS
 from biomechjax.cohort.cycle import canonical
@@ -20,23 +23,36 @@ from biomechjax.cohort.signals import RATE_HZ
 from biomechjax.cohort.splits import assign_splits
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
+from biomechjax.motion.format import SHIPPED
 from biomechjax.motion.recording import Recording
 
 
 def simulate(
     out: Path | str,
-    participants: int = 480,
+    participants: int = 600,
     seed: int = 0,
+    visit: Length = "long",
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes a simulated cohort; the same (seed, participants) give the same files with any number of workers.
+    """Writes a simulated cohort; the same (participants, seed, visit) give the same files with any number of workers.
 
-    `progress` is called with (participants done, participants in all).
+    Call it again when it was stopped before its end: it goes on after the participants who are already written, in a
+    hidden folder beside `out`, and the result is the same to the byte.
+
+    Args:
+        out: the folder to make.
+        participants: how many people.
+        seed: of everything random.
+        visit: how much each of them does (`activities.visit`).
+        workers: processes.
+        progress: called with (participants done, participants in all).
 
     Raises:
-        InputError: `out` exists already, or fewer than 1 or more than 9,999 participants.
+        InputError: `out` exists already, an unknown visit, or fewer than 1 or more than 9,999 participants.
     """
+    if visit not in get_args(Length):
+        raise InputError(f"visit {visit!r}; expected one of {get_args(Length)}")
     if not 1 <= participants <= 9999:
         raise InputError(f"participants {participants}; expected 1 to 9999")
     rows = []
@@ -50,10 +66,11 @@ def simulate(
         format=canonical(),
         tracking_system="markerless",
         participants=assign_splits(rows, seed),
-        trials=functools.partial(_trials, seed),
+        trials=functools.partial(_trials, seed, visit),
         columns=COLUMNS,
         workers=workers,
         progress=progress,
+        resume_key=_key(participants, seed, visit),
     )
 
 
@@ -61,11 +78,20 @@ def _generator(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, index])
 
 
-def _trials(seed: int, row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
+def _key(*settings: int | str) -> str:
+    """Tells apart what would give other files: settings, this program, and the libraries that calculate."""
+    digest = hashlib.sha256(repr((settings, np.__version__, scipy.__version__)).encode())
+    for room in (Path(__file__).parent, SHIPPED.parent):
+        for file in sorted(p for p in room.rglob("*") if p.suffix in (".py", ".toml", ".xml")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _trials(seed: int, length: Length, row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
     """The trials of one participant, who is drawn again from the same generator as in `simulate`."""
     rng = _generator(seed, int(row["participant_id"].removeprefix("sub-")))
     person = draw_person(rng, row["group"])
-    for test in visit(person, rng):
+    for test in visit_tests(person, rng, length):
         labels, movement = test(person, rng)
         values = capture(movement.values, rng)
         observed = np.ones(values.shape[1], bool)

@@ -1,10 +1,11 @@
 """One gait cycle of a person: how each channel departs from standing as a function of phase.
 
 The normal curves are read off the plates of Perry & Burnfield (Gait Analysis: Normal and Pathological Function, 2010)
-and Winter (The Biomechanics and Motor Control of Human Gait, 1991) at a few phases; arm swing, trunk and forefoot are
-chosen here to agree with the ranges given there. Phase runs from a heel strike (0) to the next of the same foot (1),
-with toe-off at 0.6. Curves are kept to their first harmonics, as joint angles of gait have next to no content above
-6 Hz (Winter 1991).
+and Winter (The Biomechanics and Motor Control of Human Gait, 1991) at a few phases; those of hip, knee and ankle are
+moved by some degrees towards measured ones (`motion/normative.toml`), so that together they leave the foot flat in
+mid-stance; arm swing, trunk and forefoot are chosen here to agree with the ranges given there. Phase runs from a heel
+strike (0) to the next of the same foot (1), with toe-off at 0.6. Curves are kept to their first harmonics, as joint
+angles of gait have next to no content above 6 Hz (Winter 1991).
 """
 
 import functools
@@ -23,7 +24,17 @@ SUFFIX = ("_r", "_l")
 
 # (phase in percent, degrees) in OpenSim signs, except that knee flexion is positive here.
 NORMAL_DEG = {
-    "hip_flexion": ((0, 31), (6, 31), (12, 27), (30, 8), (50, -10), (62, 1), (75, 25), (87, 34), (95, 33)),
+    "hip_flexion": (
+        (0, 32.5),
+        (6, 32.5),
+        (12, 28.5),
+        (30, 9.5),
+        (50, -8.5),
+        (62, 2.5),
+        (75, 26.5),
+        (87, 35.5),
+        (95, 34.5),
+    ),
     "hip_adduction": ((0, 0), (15, 6), (40, 4), (55, 0), (65, -5), (80, -3)),
     "hip_rotation": ((0, -1), (15, 3), (50, 0), (70, -4)),
     "knee": (

@@ -13,14 +13,13 @@ from biomechjax.motion.body import skeleton
 
 HINGES = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle")
 SEGMENTS = ("femur_r", "tibia_r", "talus_r", "calcn_r")
-ITERATIONS = 10
-# Metres of misplaced foot that weigh as much as a radian off the pattern.
-STIFFNESS_M = 0.012
+ROUGH, ITERATIONS = 3, 7
 # How far a leg may depart from the pattern to reach a place (chosen here): a foot turns under a body that turns.
-FARTHEST = np.deg2rad([40.0, 25.0, 75.0, 45.0, 30.0, 20.0])
+FARTHEST = np.deg2rad([40.0, 25.0, 55.0, 45.0, 30.0, 20.0])
 CAUTION_M = 0.03  # metres of misplaced foot that weigh as much as a radian in one iteration
 START_KNEE = np.deg2rad(-20.0)
 LONGEST_STEP_RAD = 0.35  # of an iteration
+DONE_RAD = 3e-3  # a leg that moves less is there
 MIRROR = np.array([1.0, 1.0, -1.0])
 
 
@@ -94,7 +93,8 @@ def place_feet(
         axes[:, i] = attitude @ np.array([cross[2, 1], cross[0, 2], cross[1, 0]])
         origins[:, i] = place
         sin, cos = np.sin(angles[:, i, None, None]), np.cos(angles[:, i, None, None])
-        attitude = attitude @ (np.eye(3) + sin * cross + (1 - cos) * square)
+        rows = attitude.reshape(-1, 3)  # one product for all
+        attitude = attitude + sin * (rows @ cross).reshape(-1, 3, 3) + (1 - cos) * (rows @ square).reshape(-1, 3, 3)
     return place[:, None] + (sole * height_m) @ attitude.transpose(0, 2, 1), axes, origins
 
 
@@ -105,6 +105,7 @@ def reach(
     height_m: float,
     wanted: np.ndarray,
     weight: np.ndarray,
+    stiffness_m: np.ndarray,
 ) -> np.ndarray:
     """Angles [N, 6] of right legs whose heels and balls are where they are wanted, as far as joint limits allow.
 
@@ -112,38 +113,66 @@ def reach(
         pattern: [N, 6] angles to stay close to.
         attitude, place: [N, 3, 3] and [N, 3] of the pelvis.
         wanted: [N, 2, 3] places of heel and ball.
-        weight: [N, 2] of each place; 1 for what must hold.
+        weight: [N, 2, 3] of each coordinate of them; 1 for what must hold.
+        stiffness_m: [N, 6] of each hinge, the metres of misplaced foot that weigh as much as a radian off the pattern.
     """
     lower, upper = limits()
     lower = np.minimum(np.maximum(lower, pattern - FARTHEST), pattern)
     upper = np.maximum(np.minimum(upper, pattern + FARTHEST), pattern)
     knee = HINGES.index("knee_angle")
     upper[:, knee] = np.maximum(0.0, pattern[:, knee])  # no knee is stretched further than straight to reach a place
-    damping = (STIFFNESS_M**2 + CAUTION_M**2) * np.eye(len(HINGES))
     angles = pattern.copy()
     angles[:, knee] = np.minimum(angles[:, knee], START_KNEE)  # a straight leg does not see which way it can bend
+    live = np.arange(len(angles))
     for i in range(ITERATIONS):
         # Heel and ball alike at first: whoever only places the one may end with the foot tipped the wrong way.
-        heavy = np.sqrt(weight if i >= ITERATIONS // 2 else np.ones_like(weight))[:, :, None]
-        feet, axes, origins = place_feet(angles, attitude, place, height_m)
-        arm = feet[:, :, None] - origins[:, None]
-        x, y, z = np.moveaxis(axes, -1, 0)[:, :, None]
-        moves = np.stack(
-            [y * arm[..., 2] - z * arm[..., 1], z * arm[..., 0] - x * arm[..., 2], x * arm[..., 1] - y * arm[..., 0]],
-            axis=-1,
-        )  # [N, 2, 6, 3], of heel and ball by each hinge
-        jacobian = (moves * heavy[:, :, None]).transpose(0, 2, 1, 3).reshape(-1, len(HINGES), 6)
-        error = ((wanted - feet) * heavy).reshape(-1, 6, 1)
-        normal = jacobian @ jacobian.transpose(0, 2, 1) + damping
-        pull = (jacobian @ error)[..., 0] + STIFFNESS_M**2 * (pattern - angles)
-        step = np.linalg.solve(normal, pull[..., None])[..., 0]
-        # A hinge that would pass its limit goes as far as that, and the others make up for it.
-        bound = np.clip(angles + step, lower, upper) - angles
-        held = np.abs(bound - step) > 1e-9
-        free = ~held
-        rest = pull - (normal @ np.where(held, bound, 0.0)[..., None])[..., 0]
-        normal = normal * free[:, :, None] * free[:, None] + held[:, :, None] * np.eye(len(HINGES))
-        step = np.linalg.solve(normal, np.where(held, bound, rest)[..., None])[..., 0]
-        step = np.clip(step, -LONGEST_STEP_RAD, LONGEST_STEP_RAD)
-        angles = np.clip(angles + step, lower, upper)
+        rough = i < ROUGH
+        pull, normal = _equations(
+            angles[live],
+            place_feet(angles[live], attitude[live], place[live], height_m),
+            wanted[live],
+            np.ones_like(weight[live]) if rough else weight[live],
+            stiffness_m[live] ** 2,
+            pattern[live],
+        )
+        step = _within(pull, normal, lower[live] - angles[live], upper[live] - angles[live])
+        angles[live] += np.clip(step, -LONGEST_STEP_RAD, LONGEST_STEP_RAD)
+        if not rough:
+            live = live[np.abs(step).max(axis=1) > DONE_RAD]
     return angles
+
+
+def _equations(
+    angles: np.ndarray,
+    placed: tuple[np.ndarray, np.ndarray, np.ndarray],
+    wanted: np.ndarray,
+    weight: np.ndarray,
+    stiffness: np.ndarray,
+    pattern: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Right [N, 6] and left side [N, 6, 6] of the equations whose solution is the next step of the angles."""
+    feet, axes, origins = placed
+    arm = feet[:, :, None] - origins[:, None]
+    x, y, z = np.moveaxis(axes, -1, 0)[:, :, None]
+    moves = np.stack(
+        [y * arm[..., 2] - z * arm[..., 1], z * arm[..., 0] - x * arm[..., 2], x * arm[..., 1] - y * arm[..., 0]],
+        axis=-1,
+    )  # [N, 2, 6, 3], of heel and ball by each hinge
+    heavy = np.sqrt(weight)
+    jacobian = (moves * heavy[:, :, None]).transpose(0, 2, 1, 3).reshape(-1, len(HINGES), 6)
+    error = ((wanted - feet) * heavy).reshape(-1, 6, 1)
+    normal = jacobian @ jacobian.transpose(0, 2, 1) + (stiffness + CAUTION_M**2)[:, None] * np.eye(len(HINGES))
+    return (jacobian @ error)[..., 0] + stiffness * (pattern - angles), normal
+
+
+def _within(pull: np.ndarray, normal: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """Solves the equations for steps [N, 6] within bounds: a hinge that would pass its limit goes as far as that, and
+    the others make up for it as far as they can."""
+    step = np.linalg.solve(normal, pull[..., None])[..., 0]
+    bound = np.clip(step, lowest, highest)
+    some = (bound != step).any(axis=1)
+    held, bound, normal = (bound != step)[some], bound[some], normal[some]
+    rest = pull[some] - (normal @ np.where(held, bound, 0.0)[..., None])[..., 0]
+    normal = normal * ~held[:, :, None] * ~held[:, None] + held[:, :, None] * np.eye(len(HINGES))
+    step[some] = np.linalg.solve(normal, np.where(held, bound, rest)[..., None])[..., 0]
+    return np.clip(step, lowest, highest)

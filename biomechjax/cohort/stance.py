@@ -12,9 +12,12 @@ from biomechjax.cohort.signals import RATE_HZ
 from biomechjax.cohort.steps import BALL, HEEL, Timing, footsteps, planted, support
 from biomechjax.motion.body import skeleton
 
+# Metres of misplaced foot that weigh as much as a radian off the pattern, twice that for the ankle and up to six times
+# for one that does not push off (chosen here).
+STIFFNESS_M, WEAK_ANKLE = 0.012, 4.0
 STRETCHED = 0.9985  # hip to ankle over thigh and shank at the least bend of a standing knee, 6 degrees
 RISEN = 0.065  # of body height that a raised heel puts between ankle and ball along the leg
-FREE = 0.08  # weight of a foot in the air against one on the ground
+FREE = np.array([0.02, 0.2, 0.02])  # weight of a foot in the air against one on the ground: it must clear the floor
 FLOOR_SHARE = 1e-3  # of the load on any foot, so that somebody is always carried
 
 
@@ -31,10 +34,11 @@ class Contact:
         return cls(planted(phase, moving, timing), support(phase, moving, timing))
 
 
-def stand(values: np.ndarray, contacts: list[Contact], height_m: float) -> None:
+def stand(values: np.ndarray, contacts: list[Contact], push_off: np.ndarray, height_m: float) -> None:
     """Sets the pelvis's height and both legs in channels [F, C], in place.
 
-    The pelvis's angles are with the heading first; its height is ignored. Right and left foot have a contact each.
+    The pelvis's angles are with the heading first; its height is ignored. Right and left foot have a contact
+    each, and a share [2] of normal push-off: an ankle without keeps to its pattern, and hip and knee make up for it.
     """
     column = canonical().indices
     turned = values[:, [column[n] for n in ("pelvis_rotation", "pelvis_list", "pelvis_tilt")]]
@@ -45,18 +49,23 @@ def stand(values: np.ndarray, contacts: list[Contact], height_m: float) -> None:
     place = np.concatenate([place, legs.mirrored(place)])
 
     pattern = legs.both_legs(values)
-    feet, _, _ = legs.place_feet(pattern, attitude, place, height_m)
-    height = _carried(feet, contacts)
-    feet[..., 1] += np.tile(height, 2)[:, None]
-    length = np.linalg.norm(feet[0, BALL] - feet[0, HEEL])
-    sides = zip(np.split(feet, 2), contacts, strict=True)
-    ways = np.concatenate([footsteps(side, contact.stays, length) for side, contact in sides])
-    height -= _too_high(ways, attitude, place, height, contacts, height_m)
+    feet, _, hinges = legs.place_feet(pattern, attitude, place, height_m)
+    hip, ankle = hinges[:, 0], hinges[:, 4]
+    length = float(np.linalg.norm(feet[0, BALL] - feet[0, HEEL]))
+    height = _shared(-feet[..., 1].min(axis=1), contacts)  # at which the pattern's feet touch the floor
+    ways = _ways(feet, height, contacts, length)
+    # The planned places are not the pattern's: carried as high as its legs are long, knees bend as they do there.
+    height = _shared(_above(_ankles(ways, height_m), hip, np.linalg.norm(ankle - hip, axis=1)), contacts)
+    ways = _ways(feet, height, contacts, length)
+    height -= _too_high(ways, hip, height, contacts, height_m)
     place[:, 1] = np.tile(height, 2)
 
     stays = np.concatenate([c.stays for c in contacts])
-    weight = _smooth_sides(np.where(stays, 1.0, FREE), 0.7)
-    angles = legs.reach(pattern, attitude, place, height_m, ways, weight)
+    weight = _smooth_sides(np.where(stays[..., None], 1.0, FREE), 0.7)
+    stiffness = np.full_like(pattern, STIFFNESS_M)
+    weak = np.clip(1 - push_off, 0, 1).repeat(len(values))
+    stiffness[:, legs.HINGES.index("ankle_angle")] *= 2 + WEAK_ANKLE * weak
+    angles = legs.reach(pattern, attitude, place, height_m, ways, weight, stiffness)
     for columns, of_side in zip(legs.columns(), np.split(angles, 2), strict=True):
         values[:, columns] = of_side
     values[:, column["pelvis_ty"]] = height
@@ -64,36 +73,41 @@ def stand(values: np.ndarray, contacts: list[Contact], height_m: float) -> None:
         _bend_toes(values[:, column[f"mtp_angle{s}"]], side, contact, length)
 
 
-def _carried(feet: np.ndarray, contacts: list[Contact]) -> np.ndarray:
-    """Height [F] at which the loaded feet of a pattern [2 F, 2, 3] with the pelvis at 0 touch the floor."""
-    lowest = -feet[..., 1].min(axis=1).reshape(2, -1)
+def _shared(carried: np.ndarray, contacts: list[Contact]) -> np.ndarray:
+    """Height [F] of the pelvis from that at which each leg [2 F] would carry it, by their loads."""
     load = np.stack([c.load for c in contacts]) + FLOOR_SHARE
-    return gaussian_filter1d((lowest * load).sum(axis=0) / load.sum(axis=0), 0.05 * RATE_HZ, mode="nearest")
+    height = (carried.reshape(2, -1) * load).sum(axis=0) / load.sum(axis=0)
+    return gaussian_filter1d(height, 0.05 * RATE_HZ, mode="nearest")
 
 
-def _too_high(
-    ways: np.ndarray,
-    attitude: np.ndarray,
-    place: np.ndarray,
-    height: np.ndarray,
-    contacts: list[Contact],
-    height_m: float,
-) -> np.ndarray:
-    """Metres [F] by which the pelvis must come down so that legs reach the feet [2 F, 2, 3] that stand."""
+def _ways(feet: np.ndarray, height: np.ndarray, contacts: list[Contact], length: float) -> np.ndarray:
+    """Ways [2 F, 2, 3] of the feet of a pattern whose pelvis is at a height [F]."""
+    raised = feet + np.tile(height, 2)[:, None, None] * [0.0, 1.0, 0.0]
+    sides = zip(np.split(raised, 2), contacts, strict=True)
+    return np.concatenate([footsteps(side, contact.stays, length) for side, contact in sides])
+
+
+def _ankles(ways: np.ndarray, height_m: float) -> np.ndarray:
+    """Ankles [N, 3] of feet with heels and balls [N, 2, 3] there, not rolled to a side."""
     table = skeleton()
-    thigh, shank, ankle_height = legs.lengths()
-    heel_behind = -table.segments[table.index("calcn_r")].offset[0] - table.points["heel_r"][1][0]
+    behind, below, _ = -table.segments[table.index("calcn_r")].offset - table.points["heel_r"][1]
     along = ways[:, BALL] - ways[:, HEEL]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     up = np.array([0.0, 1.0, 0.0]) - along[:, 1:2] * along
     up /= np.linalg.norm(up, axis=1, keepdims=True)
-    ankle = ways[:, HEEL] + height_m * (heel_behind * along + ankle_height * up)
-    hip = place + attitude @ (table.segments[table.index("femur_r")].offset * height_m)
+    return ways[:, HEEL] + height_m * (behind * along + below * up)
+
+
+def _too_high(
+    ways: np.ndarray, hip: np.ndarray, height: np.ndarray, contacts: list[Contact], height_m: float
+) -> np.ndarray:
+    """Metres [F] by which the pelvis must come down so that legs reach the feet [2 F, 2, 3] that stand."""
+    thigh, shank, _ = legs.lengths()
     longest = STRETCHED * (thigh + shank) * height_m
     on_heel, on_ball = np.concatenate([c.stays for c in contacts]).T
     reach = np.stack(
         [
-            np.where(on_heel, _above(ankle, hip, longest), np.inf),
+            np.where(on_heel, _above(_ankles(ways, height_m), hip, longest), np.inf),
             np.where(on_ball, _above(ways[:, BALL], hip, longest + RISEN * height_m), np.inf),
         ]
     )
@@ -101,10 +115,10 @@ def _too_high(
     return gaussian_filter1d(maximum_filter1d(over, 3), 1.0, mode="nearest")
 
 
-def _above(foot: np.ndarray, hip: np.ndarray, longest: float) -> np.ndarray:
-    """How high [N] above its own place a hip may be that is no farther than `longest` from a foot [N, 3]."""
+def _above(foot: np.ndarray, hip: np.ndarray, longest: float | np.ndarray) -> np.ndarray:
+    """How much higher [N] than it is a hip may be that is no farther than `longest` from a foot [N, 3]."""
     apart = ((foot - hip)[:, [0, 2]] ** 2).sum(axis=1)
-    return foot[:, 1] + np.sqrt(np.maximum(longest**2 - apart, (0.5 * longest) ** 2)) - hip[:, 1]
+    return foot[:, 1] + np.sqrt(np.maximum(longest**2 - apart, 0.25 * longest**2)) - hip[:, 1]
 
 
 def _bend_toes(toes: np.ndarray, way: np.ndarray, contact: Contact, length: float) -> None:
@@ -117,6 +131,6 @@ def _bend_toes(toes: np.ndarray, way: np.ndarray, contact: Contact, length: floa
 
 
 def _smooth_sides(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths [2 F, n] along the frames of each side."""
+    """Smooths [2 F, ...] along the frames of each side."""
     halves = [gaussian_filter1d(half, sigma, axis=0, mode="nearest") for half in np.split(x, 2)]
     return np.concatenate(halves)

@@ -16,6 +16,7 @@ from biomechjax.cohort.signals import RATE_HZ, ramp
 
 HEEL, BALL = 0, 1
 HEEL_RISE = 0.24  # of the cycle before toe-off (Perry & Burnfield 2010: heel off at 31 to 35 %, toe-off at 60)
+BALL_RISE = 0.04  # when only the toes are left on the floor (chosen here)
 FOOT_FLAT = 0.07  # of the cycle after the strike (Perry & Burnfield 2010)
 CLEARANCE_M = 0.014  # of the foot over the floor in mid-swing (Winter 1992, Phys Ther 72:45)
 SLOW_M_S = 0.05  # a foot this slow stands
@@ -33,15 +34,15 @@ class Timing:
 def planted(phase: np.ndarray, moving: np.ndarray, timing: Timing) -> np.ndarray:
     """Whether heel and ball [F, 2] of a foot stay in place, by phase [F] and whether the feet step at all [F]."""
     own = (phase - timing.start) % 1
-    heel, ball = own < timing.stance - HEEL_RISE, (own >= FOOT_FLAT) & (own < timing.stance)
+    heel, ball = own < timing.stance - HEEL_RISE, (own >= FOOT_FLAT) & (own < timing.stance - BALL_RISE)
     return np.stack([heel, ball], axis=1) | ~moving[:, None]
 
 
 def support(phase: np.ndarray, moving: np.ndarray, timing: Timing) -> np.ndarray:
-    """Share [F] of the load on a foot before sharing it with the other one: 0 in swing, rising and falling in a tenth
-    of the cycle at either end of stance, 1 between."""
+    """Say [F] of a leg in how high the pelvis is: none in swing, soon all after the strike, when a leg is straight, and
+    fading as the heel rises, since a bent trailing leg gives way."""
     own = (phase - timing.start) % 1
-    load = np.clip(np.minimum(own, timing.stance - own) / 0.10, 0, 1)
+    load = np.clip(np.minimum(own / 0.03, (timing.stance - own) / HEEL_RISE), 0, 1)
     return gaussian_filter1d(np.where(moving, load, 1.0), 1.0, mode="nearest")
 
 
@@ -56,7 +57,7 @@ def footsteps(feet: np.ndarray, stays: np.ndarray, length: float) -> np.ndarray:
     offset = np.zeros_like(feet)
     velocity = np.gradient(feet[:, BALL, [0, 2]], 1 / RATE_HZ, axis=0)
     still = 1 / ((velocity**2).sum(axis=1) + SLOW_M_S**2)
-    for first, last in runs(stays.any(axis=1)):
+    for first, last in runs(np.any(stays, axis=1)):
         stance = np.arange(first, last)
         flat = stays[stance].all(axis=1)
         of = stance[flat] if flat.any() else stance
@@ -72,11 +73,25 @@ def footsteps(feet: np.ndarray, stays: np.ndarray, length: float) -> np.ndarray:
         for first, last in moving:
             _bridge(offset[:, point], first, last)
         out[:, point] = feet[:, point] + offset[:, point]
-    for first, last in runs(~stays.any(axis=1)):
+    for first, last in runs(~np.any(stays, axis=1)):
         swing = np.sin(np.pi * (np.arange(first, last) - first + 1) / (last - first + 1)) ** 2
         low = CLEARANCE_M * swing[:, None]
         out[first:last, :, 1] = low + SOFT_M * np.logaddexp(0, (out[first:last, :, 1] - low) / SOFT_M)
+    _keep_length(out, stays, length)
     return gaussian_filter1d(out, 0.8, axis=0, mode="nearest")
+
+
+def _keep_length(ways: np.ndarray, stays: np.ndarray, length: float) -> None:
+    """Moves heel and ball [F, 2, 3] apart or together along the floor, in place, until `length` is between them; one
+    that is planted stays, and of two in the air each goes half the way."""
+    between = ways[:, BALL] - ways[:, HEEL]
+    flat = np.hypot(between[:, 0], between[:, 2])
+    wanted = np.sqrt(np.maximum(length**2 - between[:, 1] ** 2, (0.3 * length) ** 2))
+    missing = (wanted / np.maximum(flat, 0.1 * length) - 1)[:, None] * between[:, [0, 2]]
+    free = (~stays).astype(float)
+    share = np.where(free.any(axis=1), free[:, HEEL] / np.maximum(free.sum(axis=1), 1), 0.5)[:, None]
+    ways[:, HEEL, ::2] -= share * missing
+    ways[:, BALL, ::2] += (1 - share) * missing
 
 
 def runs(true: np.ndarray) -> list[tuple[int, int]]:

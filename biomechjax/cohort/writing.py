@@ -6,12 +6,14 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomechjax.atomic import new_folder
+from biomechjax.atomic import new_folder, resumed_folder
 from biomechjax.cohort.splits import SPLITS
 from biomechjax.cohort.tables import write_matrix, write_table
 from biomechjax.errors import InputError
@@ -19,6 +21,7 @@ from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 
 BIDS_VERSION = "1.9.0"  # the first with the Motion extension
+STAGING = ".staging"  # participants while they are written, and the rows of those who are
 
 Row = Mapping[str, Any]
 TrialsOf = Callable[[Row], Iterable[tuple[Row, Recording]]]
@@ -36,6 +39,7 @@ def write_cohort(
     columns: Mapping[str, Mapping[str, Any]] | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    resume_key: str | None = None,
 ) -> None:
     """Writes a cohort; `out` appears whole or not at all.
 
@@ -52,14 +56,18 @@ def write_cohort(
         columns: descriptions of columns (BIDS: Description, Units, Levels) for participants.json and scans.json.
         workers: processes; the result does not depend on it.
         progress: called with (participants done, participants in all).
+        resume_key: says what makes these participants and trials. Given one, participants who are written stay (in a
+            hidden folder beside `out`) when the process ends before its time, and a later call with the same key goes
+            on after them; without one, nothing stays.
 
     Raises:
         InputError: `out` exists, a participant stands twice or has an unknown split, a task or tracking system is not
             of letters and digits, or a recording has another format.
     """
     _check(participants, tracking_system)
-    with new_folder(out) as root:
-        job = _Job(root, format, tracking_system, trials)
+    with new_folder(out) if resume_key is None else resumed_folder(out, resume_key) as root:
+        (root / STAGING).mkdir(exist_ok=True)
+        job = _Job(root, format, tracking_system, trials, resume_key is not None)
         rows: dict[str, list[dict[str, Any]]] = {}
         # Closed before the folder goes when something fails here: a worker still writing would make it anew.
         with contextlib.closing(_each(job, participants, workers)) as results:
@@ -73,6 +81,7 @@ def write_cohort(
         person_columns = list(dict.fromkeys(["participant_id", "split", *(c for row in participants for c in row)]))
         write_table(root / "participants.tsv", person_columns, participants)
         _describe(root, name, simulated, format, columns or {}, person_columns, trial_columns)
+        shutil.rmtree(root / STAGING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +92,30 @@ class _Job:
     format: MotionFormat
     tracking_system: str
     trials: TrialsOf
+    resumable: bool
 
     def __call__(self, participant: Row) -> tuple[str, list[dict[str, Any]]]:
         """Writes the movements of a participant; returns the id and the rows of scans.tsv."""
         person = participant["participant_id"]
-        folder = self.root / person / "motion"
-        folder.mkdir(parents=True)
+        written = self.root / STAGING / f"{person}.json"
+        if written.is_file():
+            return person, json.loads(written.read_text(encoding="utf-8"))
+        # Of this process alone: one whose parent was killed may still be writing the same participant.
+        work = self.root / STAGING / f"{person}-{os.getpid()}"
+        scans = self._write_trials(work, participant)
+        shutil.rmtree(self.root / person, ignore_errors=True)  # of somebody who died before the next lines
+        work.rename(self.root / person)
+        if self.resumable:
+            row = work.with_suffix(".json")
+            row.write_text(json.dumps(scans), encoding="utf-8")
+            row.rename(written)
+        return person, scans
+
+    def _write_trials(self, work: Path, participant: Row) -> list[dict[str, Any]]:
+        person, folder = participant["participant_id"], work / "motion"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        folder.mkdir()
         runs: Counter[str] = Counter()
         scans = []
         for labels, recording in self.trials(participant):
@@ -100,7 +127,7 @@ class _Job:
             self._write(folder, stem, task, recording)
             others = {c: v for c, v in labels.items() if c != "task"}
             scans.append({"filename": f"motion/{stem}_motion.tsv"} | others)
-        return person, scans
+        return scans
 
     def _write(self, folder: Path, stem: str, task: str, recording: Recording) -> None:
         if recording.format != self.format:

@@ -57,22 +57,34 @@ def counts(config: TokenizerConfig, format: MotionFormat, batch: Batch) -> dict[
 
 
 def sums(
-    model: Autoencoder, format: MotionFormat, params: Any, state: Any, batch: Batch, keys: Array
+    model: Autoencoder,
+    format: MotionFormat,
+    params: Any,
+    state: Any,
+    batch: Batch,
+    keys: Array,
+    common: np.ndarray | None = None,
 ) -> tuple[dict[str, Array], tuple[Array, Array, Array]]:
     """Sum of each term, and (inputs [L,N,E], choice [L,N], valid [L,N]) for the quantizer's update.
 
     reconstruction: smooth L1 of normalised features. velocity: the same of their differences between frames (of the
     real channels, unlike the position slice that the peers call velocity). travel: smooth L1 of the running sum over
     the window of the root features' errors, in seconds of their standard deviation. commitment: squared distance of
-    what each level saw to its code; codebook: the same, moving the codes.
+    what each level saw to its code; codebook: the same, moving the codes. `common` [C] as of `MotionTokenizer`.
     """
     config, quantizer = model.config, find_quantizer(model.config)
     features, valid = batch["features"], batch["valid"]
     drop_channels, drop_levels = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     seen = channel_dropout(config, batch["observed"], drop_channels)
-    latents = quantizer.bound(model.apply(params, features, seen[:, None], valid, method="encode"))
+    if common is not None:
+        seen = common_views(seen, common, drop_channels)
+
+    def encoded(seen: Array) -> Array:
+        return quantizer.bound(model.apply(params, features, seen[:, None], valid, method="encode"))
+
+    latents, first = encoded(seen), None if common is None else encoded(seen * common)
     codes, filled = quantizer.table(params["quantizer"], state)
-    choice, inputs = quantize(jax.lax.stop_gradient(codes), latents)
+    choice, inputs = quantize(jax.lax.stop_gradient(codes), latents, first)
     used = levels_used(config, drop_levels) if config.levels > 1 else jnp.ones((1, len(valid)))
     chosen = lookup(codes, choice) * used[..., None, None]
     # Until a codebook is filled from this very batch, the decoder learns from the latents themselves.
@@ -123,3 +135,13 @@ def channel_dropout(config: TokenizerConfig, observed: Array, keys: Array) -> Ar
         return row * (1.0 - drop * hidden)
 
     return jax.vmap(one)(observed, keys)
+
+
+def common_views(observed: Array, common: np.ndarray, keys: Array) -> Array:
+    """Hides all but the common channels in half of the windows [B,C], one key [B] each.
+
+    In these windows the movement comes from the common channels alone, which teaches the encoder what the first level
+    is to say of them.
+    """
+    hide = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 3)))(keys)  # 0 to 2: channel_dropout's
+    return jnp.where(hide[:, None], observed * common, observed)

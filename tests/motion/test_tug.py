@@ -50,7 +50,7 @@ def test_known_moments(rate_hz: float, heading: float):
 
 def test_simulated_tests_last_as_long_as_labelled_and_no_other_test_is_one(tmp_path: Path):
     """The label counts from the command and to the very end, the recording shows 0.3 to 1.3 s less."""
-    simulate(tmp_path / "clinic", participants=6, seed=1, workers=1)
+    simulate(tmp_path / "clinic", participants=6, seed=1, visit="short", workers=1)
     cohort = Cohort.load(tmp_path / "clinic")
     short = []
     for trial in cohort.trials:

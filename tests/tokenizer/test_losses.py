@@ -213,6 +213,41 @@ def test_channel_dropout_of_a_row_depends_on_its_key_alone():
     assert (whole != losses.channel_dropout(config, jnp.ones((8, SIZE)), keys(8, seed=1))).any()
 
 
+COMMON = np.isin(np.arange(SIZE), [0, 3, 4, 5])
+
+
+def test_half_of_the_windows_come_from_the_common_channels_alone():
+    observed = jnp.ones((2000, SIZE)).at[:, 4].set(0)
+    seen = np.asarray(losses.common_views(observed, COMMON, keys(2000)))
+    hidden = ~seen[:, ~COMMON].any(axis=1)
+    assert hidden.mean() == pytest.approx(0.5, abs=0.04)
+    np.testing.assert_array_equal(seen[hidden], np.asarray(observed[hidden] * COMMON))
+    np.testing.assert_array_equal(seen[~hidden], np.asarray(observed[~hidden]))
+    dropped = losses.channel_dropout(TokenizerConfig(channel_dropout=0.5), jnp.ones((2000, SIZE)), keys(2000)) == 0
+    assert np.corrcoef(hidden, np.asarray(dropped).any(axis=1))[0, 1] == pytest.approx(0, abs=0.08)
+
+
+def test_the_first_level_learns_from_the_common_channels():
+    """What the codebook is told that its first level saw does not depend on the other channels; the second's does."""
+    config = dataclasses.replace(CONFIG, quantizer="rvq", levels=2, level_dropout=0.0)
+    model = Autoencoder(config, SIZE)
+    params = init_params(model, jax.random.key(1))
+    one = book()
+    rows = (jnp.concatenate([x, 0.5 * x]) for x in (one.codes, one.counts, one.sums))
+    two = Codebook(*rows, jnp.ones(2, bool))
+    window = batch()
+    changed = {**window, "features": window["features"] + 2.0 * ~COMMON}
+
+    def seen(window, common):
+        return jax.jit(partial(losses.sums, model, tiny.FORMAT, common=common))(params, two, window, keys(3))[1]
+
+    before, after = seen(window, COMMON), seen(changed, COMMON)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+    assert np.abs(before[0][1] - after[0][1]).max() > 1e-3
+    assert np.abs(before[0][0] - seen(window, None)[0][0]).max() > 1e-3
+
+
 def test_hidden_channels_still_count_in_the_loss(params):
     """Channel dropout hides from the encoder only: the decoder must fill in what it did not see."""
     model = Autoencoder(TokenizerConfig(**{**CONFIG.__dict__, "channel_dropout": 1.0}), SIZE)

@@ -57,6 +57,18 @@ def test_each_level_takes_the_code_nearest_to_what_the_ones_before_it_leave():
     np.testing.assert_allclose(latents - lookup(jnp.array(codes), choice).sum(axis=0), left, atol=1e-5)
 
 
+def test_the_first_level_may_see_something_else():
+    """The later ones take what its code leaves of the latents."""
+    rng = np.random.default_rng(0)
+    codes, latents, other = (jnp.array(rng.normal(size=s)) for s in ((3, 7, 4), (5, 4), (5, 4)))
+    choice, inputs = quantize(codes, latents, other)
+    first, _ = quantize(codes[:1], other)
+    rest, left = quantize(codes[1:], latents - codes[0][first[0]])
+    np.testing.assert_array_equal(choice, np.concatenate([first, rest]))
+    np.testing.assert_array_equal(inputs, np.concatenate([other[None], left]))
+    assert (choice[0] != quantize(codes, latents)[0][0]).any()
+
+
 def test_levels_are_filled_one_after_the_other_and_leave_less_and_less():
     config = dataclasses.replace(CONFIG, quantizer="rvq", levels=3)
     book, left = averages.empty(config), []

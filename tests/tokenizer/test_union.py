@@ -15,7 +15,7 @@ from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.tokenizer.union import unite
-from biomechjax.training.tokenizer import shared_statistics
+from biomechjax.training.tokenizer import common_channels, shared_statistics
 
 WALKS = [(i, frames) for i, frames in enumerate((90, 41, 130, 64))]
 
@@ -161,7 +161,42 @@ def test_codes_are_written_in_any_trained_format(tokenizer):
         tokenizer.decode(codes, format="third")
 
 
-def test_saved_and_loaded_it_reads_and_writes_both(tokenizer, tmp_path):
+@pytest.fixture(scope="module")
+def two_levels(tokenizer) -> MotionTokenizer:
+    """Its first level sees what both laboratories have observed."""
+    table = np.concatenate([tokenizer.table, np.random.default_rng(0).normal(0, 0.05, (1, 16, 8))]).astype(np.float32)
+    recordings = {"first": [labs.first(0)], "second": [labs.second(0, elbow=0.4)]}
+    return dataclasses.replace(
+        tokenizer,
+        config=dataclasses.replace(tokenizer.config, quantizer="rvq", levels=2),
+        table=table,
+        common=common_channels(tokenizer.stems, recordings),
+    )
+
+
+def test_the_first_level_is_the_same_whatever_else_a_format_has(two_levels):
+    bare = [c.reshape(-1, 2) for c in two_levels.encode([labs.second(*w) for w in WALKS])]
+    more = [c.reshape(-1, 2) for c in two_levels.encode([labs.second(*w, elbow=1.4) for w in WALKS])]
+    other = [c.reshape(-1, 2) for c in two_levels.encode([labs.first(*w) for w in WALKS])]
+    assert any((a != b).any() for a, b in zip(bare, more, strict=True))
+    for a, b, c in zip(bare, more, other, strict=True):
+        np.testing.assert_array_equal(a[:, 0], b[:, 0])
+        np.testing.assert_array_equal(a, c)
+    everything = dataclasses.replace(two_levels, common=None)
+    more_of_all = [c.reshape(-1, 2) for c in everything.encode([labs.second(*w, elbow=1.4) for w in WALKS])]
+    assert any((a[:, 0] != b[:, 0]).any() for a, b in zip(bare, more_of_all, strict=True))
+
+
+def test_common_channels_are_those_that_every_format_observed(two_levels):
+    names = np.array(two_levels.format.names)
+    assert set(names[~two_levels.common]) == {"pelvis_ty", "second:Elbow"}
+    alone = unite([labs.SECOND, tiny.FORMAT])[1]
+    nothing = tiny.walk(0, hidden=["x", "z", "heading"])
+    assert common_channels(alone, {"second": [labs.second(0)], "walker": [nothing]}) is None
+
+
+def test_saved_and_loaded_it_reads_and_writes_both(two_levels, tmp_path):
+    tokenizer = two_levels
     tokenizer.save(tmp_path / "tokenizer")
     after = MotionTokenizer.load(tmp_path / "tokenizer")
     assert after.formats == tokenizer.formats
