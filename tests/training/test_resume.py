@@ -4,7 +4,9 @@ import dataclasses
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,8 +18,8 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.parallel.strategies import Runner
-from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
@@ -31,13 +33,23 @@ TRAIN = TrainConfig(
 )
 
 
-def tokenizer_run() -> tuple:
-    config = dataclasses.replace(tiny.TOKENIZER, quantizer="rvq", levels=2, reset_below=0.6, ema_decay=0.7)
+QUANTIZERS: dict[str, dict[str, Any]] = {
+    "vq_ema": {},
+    "rvq": {"levels": 2},
+    "fsq": {"fsq_levels": (2,) * 8, "codebook_size": 256},
+    "simvq": {},
+}
+
+
+def tokenizer_run(quantizer: str = "rvq") -> tuple:
+    more = QUANTIZERS[quantizer]
+    config = dataclasses.replace(tiny.TOKENIZER, quantizer=quantizer, reset_below=0.6, ema_decay=0.7, **more)
     walks = [tiny.walk(i, 20 + 15 * i) for i in range(6)]
     items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics["walker"])[0], r.observed) for r in walks]
     learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), tiny.FORMAT)
-    params = tiny.tokenizer().params | {"quantizer": {}}
-    return learner, params, averages.empty(config), window_batches([items], 32, TRAIN.batch_size, 0)
+    of_config = find_quantizer(config)
+    params = tiny.tokenizer().params | {"quantizer": of_config.init_params(jax.random.key(0))}
+    return learner, params, of_config.init_state(), window_batches([items], 32, TRAIN.batch_size, 0)
 
 
 def decoder_run() -> tuple:
@@ -83,29 +95,39 @@ def assert_same(one: TrainState, other: TrainState) -> None:
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize(
-    ("make", "number"), [(tokenizer_run, signal.SIGTERM), (decoder_run, signal.SIGINT)], ids=["tokenizer", "decoder"]
-)
-def test_stopped_and_resumed_equals_never_stopped(tmp_path, log, make, number):
-    """Stopped twice by a signal: in the middle of a step that would not have saved."""
-    whole = run(make, tmp_path / "whole")
+def logged(folder: Path) -> list[dict[str, float]]:
+    """The metrics of every logged step; only the pace may differ."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in rows]
+
+
+@pytest.mark.parametrize("kind", [*QUANTIZERS, "decoder"])
+def test_stopped_and_resumed_equals_never_stopped(tmp_path, log, kind):
+    """Stopped twice by a signal, at random: in the middle of steps that would not have saved."""
+    make = decoder_run if kind == "decoder" else partial(tokenizer_run, kind)
+    config = dataclasses.replace(TRAIN, log_every=1)
+    whole = run(make, tmp_path / "whole", config)
     expected, log.batches = log.batches, []
     assert len(expected) == TRAIN.steps
     assert expected[0] != expected[1]
 
-    log.signal = number
-    for stop in (4, 5):
+    log.signal = signal.SIGINT if kind == "decoder" else signal.SIGTERM
+    stops = sorted(np.random.default_rng().choice(np.arange(1, TRAIN.steps), 2, replace=False).tolist())
+    print("stopped after", stops)
+    for stop in stops:
         log.stop_after = stop
         with pytest.raises(Stopped, match=f"stopped and saved at step {stop} of 9; run the same command to go on"):
-            run(make, tmp_path / "parts")
+            run(make, tmp_path / "parts", config)
         assert Checkpoints(tmp_path / "parts").latest() == stop
     log.stop_after = None
-    resumed = run(make, tmp_path / "parts")
+    resumed = run(make, tmp_path / "parts", config)
     assert log.batches == expected
     assert int(resumed.step) == TRAIN.steps
     assert_same(resumed, whole)
-    if make is tokenizer_run:
+    assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
+    if kind in ("vq_ema", "rvq"):
         assert resumed.extra.filled.all()
+        assert logged(tmp_path / "whole")[-1]["resets"] > 0
 
 
 def test_resuming_needs_the_saved_state(tmp_path, log):
