@@ -15,34 +15,51 @@ from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
 from biomechjax.motion.format import MotionFormat
+from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tokenizer import losses
-from biomechjax.tokenizer.metrics import reconstruction
+from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features
 from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
+from biomechjax.training.log import draw_curves, read_log
 from biomechjax.training.loop import fit
 from biomechjax.training.step import Learner, TrainState
 
+HEADLINES = (
+    "angle_error_deg",
+    "length_error_mm",
+    "mpjpe_mm",
+    "foot_slip_cm_s",
+    "root_drift_cm_per_10m",
+    "code_use",
+    "perplexity",
+)
 STD_FLOOR = 0.01  # radians, metres or their rates; a channel that hardly moves must not be blown up into noise
 
 
-def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, strategy: str = "dp") -> dict[str, float]:
+def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, strategy: str = "dp") -> dict[str, Any]:
     """Trains on the train participants of a cohort; resumes; writes the finished tokenizer into `out`.
 
+    At each save it is tried on the validation participants (test ones where there is no validation split), at most 79
+    of their trials, and on an hour of training movement: figures in the log, `curves.png` and `reconstruction.png`.
+
     Returns:
-        Reconstruction metrics on the validation participants (test ones where there is no validation split).
+        The last of these reports; its "kept" holds the figures of `reconstruction` that are no headline.
     """
     cohort = Cohort.load(data)
     find_strategy(strategy)  # before anything is written
-    start_or_resume(out, run_config("tokenizer", experiment, data, cohort.data_hash(), cohort.name, cohort.simulated))
-    recordings = [cohort.read(t) for t in track(cohort.trials_of("train"), "reading train trials", transient=True)]
+    run = run_config("tokenizer", experiment, data, cohort.data_hash(), cohort.name, cohort.simulated)
+    trials = cohort.trials_of("train")
+    start_or_resume(out, run | {"train_participants": sorted({t.participant for t in trials})})
+    recordings = [cohort.read(t) for t in track(trials, "reading train trials", transient=True)]
     if not recordings:
         raise InputError(f"{data}: no trial of a train participant")
     rng = np.random.default_rng(experiment.train.seed)
+    hour = _at_most(recordings, seconds=3600)
     recordings = [view for r in recordings for view in views(r, experiment.views, rng)]
     config, format = experiment.model, cohort.format
     statistics = feature_statistics(recordings, config.rate_hz)
@@ -61,6 +78,13 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
         codes = np.asarray(quantizer.table(host["quantizer"], state.extra)[0])
         return MotionTokenizer(config, format, statistics, {"params": host["params"]}, codes)
 
+    def report(step: int, state: TrainState) -> dict[str, Any]:
+        tokenizer = finished(state)
+        row = held_out_report(tokenizer, checks, hour)
+        draw_curves([*read_log(out), {"step": step, **row}]).savefig(out / "curves.png")
+        draw_reconstruction(*round_trip(tokenizer, checks[0])).savefig(out / "reconstruction.png")
+        return row
+
     state = fit(
         tokenizer_learner(model, format),
         init_params(model, jax.random.key(experiment.train.seed)),
@@ -69,12 +93,29 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
         experiment.train,
         out,
         strategy,
-        report=lambda step, state: reconstruction(finished(state), checks),
+        report,
     )
-    tokenizer = finished(state)
     shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
-    tokenizer.save(out / "motion_tokenizer")
-    return reconstruction(tokenizer, checks)
+    finished(state).save(out / "motion_tokenizer")
+    return read_log(out)[-1]
+
+
+def held_out_report(
+    tokenizer: MotionTokenizer, held_out: Sequence[Recording], trained_on: Sequence[Recording]
+) -> dict[str, Any]:
+    """The headlines of `reconstruction` of held-out recordings, everything else of it as "kept", and how much of the
+    codebook training movement uses: train_code_use over all levels, and train_levels as `code_use`."""
+    whole = reconstruction(tokenizer, held_out)
+    levels = code_use(tokenizer.config, tokenizer.encode(trained_on))
+    headlines = {name: whole.pop(name) for name in HEADLINES if name in whole}
+    used = float(np.mean([level["code_use"] for level in levels]))
+    return headlines | {"train_code_use": used, "train_levels": levels, "kept": whole}
+
+
+def _at_most(recordings: Sequence[Recording], seconds: float) -> list[Recording]:
+    """All recordings, or where they are longer together, evenly drawn ones of about so many seconds."""
+    whole = sum(r.duration_s for r in recordings)
+    return list(recordings[:: max(1, round(whole / seconds))])
 
 
 def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
