@@ -21,6 +21,7 @@ from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.places import Body
 from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features
 from biomechjax.training.checkpoint import run_config, start_or_resume
@@ -51,6 +52,7 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
         The last of these reports; its "kept" holds the figures of `reconstruction` that are no headline.
     """
     cohort = Cohort.load(data)
+    needs_body = losses.needs_body(experiment.model, cohort.format)
     find_strategy(strategy)  # before anything is written
     run = run_config("tokenizer", experiment, data, cohort.data_hash(), cohort.name, cohort.simulated)
     trials = cohort.trials_of("train")
@@ -70,6 +72,7 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
     if not held_out:
         raise InputError(f"{data}: no trial of a validation or test participant to check the tokenizer on")
     checks = [cohort.read(t) for t in held_out[:: max(1, len(held_out) // 40)]]
+    body = Body(format, config.rate_hz, statistics.mean, statistics.std) if needs_body else None
     model = Autoencoder(config, format.size)
     quantizer = find_quantizer(config)
 
@@ -86,7 +89,7 @@ def train_tokenizer(experiment: TokenizerExperiment, data: Path, out: Path, stra
         return row
 
     state = fit(
-        tokenizer_learner(model, format),
+        tokenizer_learner(model, format, body),
         init_params(model, jax.random.key(experiment.train.seed)),
         quantizer.init_state(),
         batches,
@@ -126,13 +129,13 @@ def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
     return variables | {"quantizer": find_quantizer(model.config).init_params(codes)}
 
 
-def tokenizer_learner(model: Autoencoder, format: MotionFormat) -> Learner:
-    """The learner of the tokenizer; its extra state is the quantizer's."""
+def tokenizer_learner(model: Autoencoder, format: MotionFormat, body: Body | None = None) -> Learner:
+    """The learner of the tokenizer; its extra state is the quantizer's. `body` is for losses that need one."""
     config, quantizer = model.config, find_quantizer(model.config)
     return Learner(
         weights=losses.weights(config),
-        counts=lambda batch: losses.counts(config, format, batch),
-        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys),
+        counts=lambda batch: losses.counts(config, format, batch, body),
+        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys, body),
         update=quantizer.update,
     )
 
