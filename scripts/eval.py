@@ -1,4 +1,8 @@
-"""Evaluate a decoder checkpoint on held-out participants: a table on screen, metrics and every answer in files."""
+"""Evaluate a decoder or tokenizers on held-out participants: tables on screen; metrics and details in files.
+
+Of a decoder, every answer; of a tokenizer, what movements lose on their way to tokens and back. Several tokenizers or
+cohorts make one table with a line for each pair.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -11,32 +15,66 @@ from biomechjax.command import parse, run
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.evaluate import evaluate, print_tables, write_results
+from biomechjax.evaluation.tokenizer import (
+    TrainedTokenizer,
+    draw_example,
+    evaluate_tokenizer,
+    is_bare_tokenizer,
+    print_tokenizer_tables,
+    write_tokenizer_results,
+)
+from biomechjax.training.checkpoint import read_config
 from biomechjax.training.decoder import TrainedDecoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    ckpt: Path
-    """Decoder checkpoint, from train.py."""
-    data: Path | None = None
-    """Token records; by default those that the decoder was trained on, of which only `split` is asked about."""
+    ckpt: tuple[Path, ...]
+    """Decoder checkpoint, from train.py, or tokenizer checkpoints, from train_tokenizer.py."""
+    data: tuple[Path, ...] = ()
+    """Token records of a decoder, cohort folders of tokenizers; by default those of the training, of which only `split`
+    is evaluated."""
     out: Path | None = None
-    """Folder for metrics.json and predictions.jsonl; by default `eval` in the checkpoint."""
+    """Folder for metrics.json, and predictions.jsonl of a decoder, table.csv and reconstruction.png of a tokenizer; by
+    default `eval` in the checkpoint."""
     split: Literal["validation", "test"] = "test"
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    model = TrainedDecoder.load(args.ckpt)
-    records = Records(args.data or model.run["data"])
-    if not args.data and records.hash != model.run["data_hash"]:
+    kinds = {"tokenizer" if is_bare_tokenizer(folder) else read_config(folder)["kind"] for folder in args.ckpt}
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    if len(args.ckpt) * len(args.data or "1") > 1 and (kinds != {"tokenizer"} or not args.out):
+        raise InputError("several --ckpt or --data: they must be tokenizers and their cohorts, and --out given")
+    out = args.out or args.ckpt[0] / "eval"
+    (evaluate_tokenizers if kinds == {"tokenizer"} else evaluate_decoder)(args, out, console)
+
+
+def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
+    (ckpt,), data = args.ckpt, args.data[0] if args.data else None
+    model = TrainedDecoder.load(ckpt)
+    records = Records(data or model.run["data"])
+    if not data and records.hash != model.run["data_hash"]:
         raise InputError(f"{records.path}: changed since the decoder was trained; name the records with --data")
     metrics, answered = evaluate(model, records, args.split)
-    console = Console()
-    print_tables(metrics, console if console.is_terminal else Console(width=200))
-    out = args.out or args.ckpt / "eval"
+    print_tables(metrics, console)
     write_results(metrics, answered, model.run, out)
     console.print(f"wrote {out / 'metrics.json'} and {out / 'predictions.jsonl'}")
+
+
+def evaluate_tokenizers(args: Arguments, out: Path, console: Console) -> None:
+    results = []
+    for trained in map(TrainedTokenizer.load, args.ckpt):
+        for cohort in map(trained.cohort, args.data or (None,)):
+            results.append(evaluate_tokenizer(trained, cohort, args.split))
+    print_tokenizer_tables(results, console)
+    write_tokenizer_results(results, out)
+    written = ["metrics.json", "table.csv"]
+    if len(results) == 1:
+        draw_example(trained, cohort, args.split, out / "reconstruction.png")
+        written.append("reconstruction.png")
+    console.print(f"wrote {', '.join(str(out / name) for name in written)}")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ class Arguments:
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    metrics = train_tokenizer(args.experiment, args.data, args.out, args.strategy)
-    Console().print("held out:", metrics)
+    report = train_tokenizer(args.experiment, args.data, args.out, args.strategy)
+    Console().print("held out:", {name: value for name, value in report.items() if isinstance(value, float)})
 
 
 if __name__ == "__main__":

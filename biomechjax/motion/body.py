@@ -99,6 +99,26 @@ class Skeleton:
         """Index of a segment by name."""
         return [s.name for s in self.segments].index(name)
 
+    @functools.cached_property
+    def turning(self) -> np.ndarray:
+        """bool [J, C], the hinges that turn each segment: its own and those of the segments that carry it."""
+        table = np.zeros((len(self.segments), len(self.axes)), bool)
+        for row, segment in zip(table, self.segments, strict=True):
+            row[list(segment.hinges)] = True
+            if segment.parent >= 0:
+                row |= table[segment.parent]
+        return table
+
+    @functools.cached_property
+    def placing(self) -> np.ndarray:
+        """bool [J, C], the hinges that place the joint at each segment's origin, seen from the pelvis's origin: those
+        of the segments that carry it, but for the heading, which turns all."""
+        root = _canonical().root
+        assert root is not None
+        table = np.stack([self.turning[s.parent] & (s.parent >= 0) for s in self.segments])
+        table[:, _canonical().indices[root.heading]] = False
+        return table
+
 
 @functools.cache
 def skeleton() -> Skeleton:

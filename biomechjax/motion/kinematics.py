@@ -35,11 +35,12 @@ class Pose:
     centre_of_mass: Array
 
 
-def forward_kinematics(values: Array, height_m: Array | float = DEFAULT_HEIGHT_M) -> Pose:
+def forward_kinematics(values: Array, height_m: Array | float = DEFAULT_HEIGHT_M, heading_first: bool = False) -> Pose:
     """Where the body of `body.xml` is: canonical channels [..., 40] in radians and metres to places in metres.
 
     `height_m` is body height, one number or an array of shape [...]. The pelvis turns as in OpenSim's Gait2392: tilt
-    about z, then list about x, then rotation about y. Equals MuJoCo's `mj_kinematics` and `mj_comPos`.
+    about z, then list about x, then rotation about y, or with `heading_first` in the opposite order (see `pelvis`).
+    Equals MuJoCo's `mj_kinematics` and `mj_comPos`.
     """
     table = skeleton()
     values = jnp.asarray(values)
@@ -50,7 +51,8 @@ def forward_kinematics(values: Array, height_m: Array | float = DEFAULT_HEIGHT_M
     for segment in table.segments:
         if segment.parent < 0:
             place = (values[..., None] * jnp.asarray(table.slides, values.dtype)).sum(-2)
-            rotation, *rest = (turns[..., c, :, :] for c in segment.hinges)
+            hinges = segment.hinges[::-1] if heading_first else segment.hinges
+            rotation, *rest = (turns[..., c, :, :] for c in hinges)
         else:
             place = origins[segment.parent] + height * _turned(rotations[segment.parent], segment.offset)
             rotation, rest = rotations[segment.parent], [turns[..., c, :, :] for c in segment.hinges]

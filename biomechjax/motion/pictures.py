@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from biomechjax.motion.body import DEFAULT_HEIGHT_M, body_model, skeleton
-from biomechjax.motion.events import Feet, GaitEvents, ahead, observe_feet
+from biomechjax.motion.events import NEEDED, Feet, GaitEvents, ahead, observe_feet
 from biomechjax.motion.features import with_heading_first, with_heading_last
+from biomechjax.motion.format import CANONICAL
 from biomechjax.motion.gait import cycles
 from biomechjax.motion.recording import Recording
 
@@ -102,6 +103,40 @@ def body_pictures(
         return _rendered(recording, feet, frames), True
     except (mujoco.FatalError, ImportError, RuntimeError, AttributeError, OSError):  # no OpenGL, each in its own words
         return [_stick_figure(feet, f) for f in frames], False
+
+
+def draw_reconstruction(original: Recording, decoded: Recording, panels: int = 6, figures: int = 10) -> Figure:
+    """A movement and what a tokenizer makes of it, original grey and decoded red.
+
+    The `panels` angles that move most over time, in a format without angles the channels; and for a canonical recording
+    of hips and knees stick figures, the original's above.
+    """
+    format, observed = original.format, original.observed
+    shown = np.flatnonzero(observed & format.angles if (observed & format.angles).any() else observed)
+    shown = shown[np.argsort(-original.values[:, shown].std(axis=0), kind="stable")[:panels]]
+    bodies = format.name == CANONICAL and all(observed[format.indices[n]] for n in NEEDED)
+    heights = [1.4] * len(shown) + [3.5] * bodies
+    figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    time = np.arange(len(original.values)) / original.rate_hz
+    for axis, column in zip(axes[: len(shown)], shown, strict=True):
+        in_degrees = format.channels[column].unit == "rad"
+        for recording, colour, label in ((original, "0.5", "original"), (decoded, "tab:red", "decoded")):
+            values = recording.values[:, column]
+            axis.plot(time, np.rad2deg(values) if in_degrees else values, color=colour, linewidth=1, label=label)
+        axis.set_ylabel(f"{format.names[column]}\n({'degrees' if in_degrees else 'm'})", fontsize="x-small")
+    axes[0].set_title(Path(original.source).name, fontsize="small")
+    axes[0].legend(loc="upper right", fontsize="x-small")
+    axes[len(shown) - 1].set_xlabel("seconds")
+    if bodies:
+        frames = np.linspace(0, len(time) - 1, figures).round().astype(int)
+        rows = []
+        for feet in (observe_feet(original), observe_feet(decoded)):
+            rows.append(np.concatenate([_stick_figure(feet, f) for f in frames], axis=1))
+        axes[-1].imshow(np.concatenate(rows))
+        axes[-1].set_title("original above, decoded below", fontsize="small")
+        axes[-1].axis("off")
+    return figure
 
 
 def strip_frames(recording: Recording, events: GaitEvents, count: int = 8) -> list[int]:

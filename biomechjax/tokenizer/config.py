@@ -26,6 +26,10 @@ class TokenizerConfig:
         travel: whether each step begins with a code of its own, of as many, for where the person goes (see travel.py).
         velocity_weight: weight of the finite-difference term beside the reconstruction term.
         travel_weight: weight of the running sum of the root's errors, which is where the person ends up.
+        position_weight: weight of the joints' distances in metres, seen from the pelvis; for canonical channels. A
+            degree at the hip moves the ankle by 15 mm.
+        slip_weight: weight of the horizontal speed, in metres per second, of feet that stand in the original; for
+            canonical channels.
         root_weight: weight of a root channel in reconstruction and velocity, where the others have 1; travel is the
             sum of many frames, so that its errors add up where those of an angle do not.
         commit_weight: weight of the commitment term (0.25 in VQ-VAE; at the peers' 0.02 it grew without bound here).
@@ -53,6 +57,8 @@ class TokenizerConfig:
     travel: bool = False
     velocity_weight: float = 0.5
     travel_weight: float = 0.0
+    position_weight: float = 0.0
+    slip_weight: float = 0.0
     root_weight: float = 4.0
     commit_weight: float = 0.25
     ema_decay: float = 0.99

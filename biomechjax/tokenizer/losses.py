@@ -8,9 +8,11 @@ import numpy as np
 import optax
 from jax import Array
 
-from biomechjax.motion.format import MotionFormat
+from biomechjax.errors import InputError
+from biomechjax.motion.format import CANONICAL, MotionFormat
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.places import Body
 from biomechjax.tokenizer.quantizer import find_quantizer, lookup, quantize
 
 Batch = dict[str, Array]
@@ -24,10 +26,27 @@ def weights(config: TokenizerConfig) -> dict[str, float]:
         "reconstruction": 1.0,
         "velocity": config.velocity_weight,
         "travel": config.travel_weight,
+        "position": config.position_weight,
+        "slip": config.slip_weight,
         "commitment": config.commit_weight * quantizer.commits,
         "codebook": float(quantizer.learned),
     }
     return {term: weight for term, weight in terms.items() if weight}
+
+
+def needs_body(config: TokenizerConfig, format: MotionFormat) -> bool:
+    """Whether a term is of places, so that `counts` and `sums` must be given a body.
+
+    Raises:
+        InputError: it is, but the format's channels move no body.
+    """
+    terms = [f"{term}_weight" for term in ("position", "slip") if term in weights(config)]
+    if terms and format.name != CANONICAL:
+        raise InputError(
+            f"{' and '.join(terms)}: the body is that of format {CANONICAL}, the recordings are of format "
+            f"{format.name}; leave them at 0"
+        )
+    return bool(terms)
 
 
 def channel_weights(config: TokenizerConfig, format: MotionFormat) -> np.ndarray:
@@ -41,19 +60,20 @@ def root_mask(format: MotionFormat) -> np.ndarray:
     return np.array([name in root for name in format.names], np.float32)
 
 
-def counts(config: TokenizerConfig, format: MotionFormat, batch: Batch) -> dict[str, Array]:
+def counts(config: TokenizerConfig, format: MotionFormat, batch: Batch, body: Body | None = None) -> dict[str, Array]:
     """Weighted number of elements under each term's sum; padded frames and unobserved channels do not count."""
     valid, observed = batch["valid"], batch["observed"]
     frames, channels = jnp.sum(valid, axis=-1), observed @ channel_weights(config, format)
     codes = jnp.sum(valid[:, :: config.frames_per_step]) * config.code_width * config.levels
-    out = {
-        "reconstruction": jnp.sum(frames * channels),
-        "velocity": jnp.sum(jnp.sum(valid[:, 1:] * valid[:, :-1], axis=-1) * channels),
-        "travel": jnp.sum(frames * (observed @ root_mask(format))),
-        "commitment": codes,
-        "codebook": codes,
+    terms = {
+        "reconstruction": lambda: jnp.sum(frames * channels),
+        "velocity": lambda: jnp.sum(jnp.sum(valid[:, 1:] * valid[:, :-1], axis=-1) * channels),
+        "travel": lambda: jnp.sum(frames * (observed @ root_mask(format))),
+        "commitment": lambda: codes,
+        "codebook": lambda: codes,
+        **(body.counts(batch) if body else {}),
     }
-    return {term: out[term] for term in weights(config)}
+    return {term: terms[term]() for term in weights(config)}
 
 
 def sums(
@@ -64,13 +84,15 @@ def sums(
     batch: Batch,
     keys: Array,
     common: np.ndarray | None = None,
+    body: Body | None = None,
 ) -> tuple[dict[str, Array], tuple[Array, Array, Array]]:
     """Sum of each term, and (inputs [L,N,E], choice [L,N], valid [L,N]) for the quantizer's update.
 
     reconstruction: smooth L1 of normalised features. velocity: the same of their differences between frames (of the
     real channels, unlike the position slice that the peers call velocity). travel: smooth L1 of the running sum over
-    the window of the root features' errors, in seconds of their standard deviation. commitment: squared distance of
-    what each level saw to its code; codebook: the same, moving the codes. `common` [C] as of `MotionTokenizer`.
+    the window of the root features' errors, in seconds of their standard deviation. position, slip: see `Body.sums`.
+    commitment: squared distance of what each level saw to its code; codebook: the same, moving the codes.
+    `common` [C] as of `MotionTokenizer`.
     """
     config, quantizer = model.config, find_quantizer(model.config)
     features, valid = batch["features"], batch["valid"]
@@ -105,6 +127,7 @@ def sums(
         "travel": lambda: jnp.sum(root * optax.huber_loss(jnp.cumsum(root * error, axis=1) / config.rate_hz)),
         "commitment": lambda: jnp.sum(token_valid[..., None] * (inputs - stop(chosen)) ** 2),
         "codebook": lambda: jnp.sum(token_valid[..., None] * (stop(inputs) - chosen) ** 2),
+        **(body.sums(output, batch) if body else {}),
     }
     flat = stop(inputs).reshape(config.levels, -1, config.code_width)
     update = (flat, choice.reshape(config.levels, -1), token_valid.reshape(config.levels, -1))

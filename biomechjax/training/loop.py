@@ -1,6 +1,5 @@
 """The training loop, shared by the tokenizer and the decoder."""
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +8,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
 from biomechjax.parallel.strategies import Runner
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
+from biomechjax.training.log import PACE, Log
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import Learner, TrainState, init_state, make_step
 
@@ -30,14 +29,15 @@ def fit(
     config: TrainConfig,
     folder: Path,
     strategy: str,
-    report: Callable[[int, TrainState], dict[str, float]] | None = None,
+    report: Callable[[int, TrainState], dict[str, Any]] | None = None,
 ) -> TrainState:
     """Trains to `config.steps`, resuming from the newest step in `folder`, and returns the final state.
 
     Args:
         batches: a grain iterator; its position is saved with the state.
         strategy: a word of parallel/strategies.py; a run may be resumed under another.
-        report: called with (step, state) at each save, for held-out metrics that join the log.
+        report: called with (step, state) at each save, for held-out metrics that join the log (JSON values). One that a
+            stop came in the way of is made up for when the run goes on.
 
     Raises:
         Stopped: after a signal; the state was saved.
@@ -53,9 +53,11 @@ def fit(
         state = checkpoints.restore(first, state, batches)
     state = runner.place_state(state)
 
-    console = Console(stderr=True)
-    console.print(f"{folder}: steps {first} to {config.steps} on {len(runner.devices)} device(s), {strategy}")
-    with _stop_signals() as stop, (folder / "metrics.jsonl").open("a") as log:
+    with _stop_signals() as stop, Log(folder, first, config.steps) as log:
+        log.console.print(f"{folder}: steps {first} to {config.steps} on {len(runner.devices)} device(s), {strategy}")
+        due = first > 0 and (first % config.save_every == 0 or first == config.steps)
+        if report and due and not log.reported:
+            log.write({"step": first, **report(first, runner.whole_state(state))})
         since, at = time.perf_counter(), first
         for step in range(first + 1, config.steps + 1):
             state, metrics = runner.step(state, runner.place_batch(next(batches)))
@@ -67,29 +69,18 @@ def fit(
                     raise FloatingPointError(f"step {step}: {row}; the last whole checkpoint is kept in {folder}")
                 now = time.perf_counter()
                 pace, since, at = (now - since) / (step - at), now, step
-                row = {"step": step, **row, "seconds_per_step": pace}
-                _write(log, row, console, config.steps)
+                log.write({"step": step, **row, PACE: pace})
             if saving:
                 whole = runner.whole_state(state)
                 checkpoints.save(step, whole, batches)
                 if report and not stopping:
-                    _write(log, {"step": step, **report(step, whole)}, console, config.steps)
+                    log.write({"step": step, **report(step, whole)})
                     since, at = time.perf_counter(), step
             if stopping:
                 checkpoints.close()
                 raise Stopped(f"stopped and saved at step {step} of {config.steps}; run the same command to go on")
     checkpoints.close()
     return jax.tree.map(jax.device_get, runner.whole_state(state))
-
-
-def _write(log: Any, row: dict[str, float], console: Console, steps: int) -> None:
-    log.write(json.dumps(row) + "\n")
-    log.flush()
-    left = (steps - row["step"]) * row.get("seconds_per_step", 0)
-    text = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
-    console.print(
-        f"step {row['step']}/{steps}  {text}" + (f"  {left / 60:.1f} min left" if left else ""), soft_wrap=True
-    )
 
 
 class _stop_signals:

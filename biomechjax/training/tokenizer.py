@@ -1,5 +1,6 @@
 """Training the motion tokenizer on cohorts."""
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,45 +16,64 @@ from biomechjax.data.windows import Item, window_batches
 from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
 from biomechjax.motion.format import MotionFormat
+from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tokenizer import losses, travel
 from biomechjax.tokenizer.config import TokenizerConfig
-from biomechjax.tokenizer.metrics import reconstruction
+from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.places import Body
 from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features, root_features
 from biomechjax.tokenizer.union import Stem, unite
 from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
+from biomechjax.training.log import draw_curves, read_log
 from biomechjax.training.loop import fit
 from biomechjax.training.step import Learner, TrainState
 
+HEADLINES = (
+    "angle_error_deg",
+    "length_error_mm",
+    "mpjpe_mm",
+    "foot_slip_cm_s",
+    "root_drift_cm_per_10m",
+    "code_use",
+    "perplexity",
+)
 STD_FLOOR = 0.01  # radians, metres or their rates; a channel that hardly moves must not be blown up into noise
 
 
 def train_tokenizer(
     experiment: TokenizerExperiment, data: Sequence[Path], out: Path, strategy: str = "dp"
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Trains on the train participants of cohorts; resumes; writes the finished tokenizer into `out`.
 
     Cohorts of one motion format are pooled; the formats have equal shares of every batch, however long their cohorts.
 
+    At each save it is tried on the validation participants (test ones where there is no validation split), at most 79
+    of their trials, and on an hour of training movement: figures in the log, `curves.png` and `reconstruction.png`.
+
     Returns:
-        Reconstruction metrics on the validation participants (test ones where a cohort has no validation split); of
-        each format, as "FORMAT/metric", where there are several.
+        The last of these reports; its "kept" holds the figures of `reconstruction` that are no headline. Where there
+        are several formats, each has its own, as "FORMAT/figure".
     """
     if not data:
         raise InputError("no cohort folder to train on; give one or more after --data, from prepare_data.py")
     cohorts = [Cohort.load(d) for d in data]
     formats = tuple({(c.format.name, c.format.names): c.format for c in cohorts}.values())
     union, stems = unite(formats)
+    needs_body = losses.needs_body(experiment.model, union)
     find_strategy(strategy)  # before anything is written
     hashes, names = [c.data_hash() for c in cohorts], [c.name for c in cohorts]
-    start_or_resume(out, run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts)))
+    run = run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts))
+    trained = {c.name: sorted({t.participant for t in c.trials_of("train")}) for c in cohorts}
+    start_or_resume(out, run | {"train_participants": trained})
     rng = np.random.default_rng(experiment.train.seed)
     recordings: dict[str, list[Recording]] = {f.name: [] for f in formats}
     checks: dict[str, list[Recording]] = {f.name: [] for f in formats}
+    hours: dict[str, list[Recording]] = {f.name: [] for f in formats}  # of training movement
     for cohort in cohorts:
         read = [cohort.read(t) for t in track(cohort.trials_of("train"), "reading train trials", transient=True)]
         if not read:
@@ -61,6 +81,7 @@ def train_tokenizer(
         held_out = cohort.trials_of("validation") or cohort.trials_of("test")
         if not held_out:
             raise InputError(f"{cohort.path}: no trial of a validation or test participant to check the tokenizer on")
+        hours[cohort.format.name] += _at_most(read, seconds=3600)
         recordings[cohort.format.name] += [view for r in read for view in views(r, experiment.views, rng)]
         checks[cohort.format.name] += [cohort.read(t) for t in held_out[:: max(1, len(held_out) // 40)]]
     config = experiment.model
@@ -77,6 +98,7 @@ def train_tokenizer(
         displacements = travel_codes(config, stems, statistics, groups, experiment.train.seed)
     batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
     common = common_channels(stems, recordings) if len(stems) > 1 and config.levels > 1 else None
+    body = Body(union, config.rate_hz, *dataclasses.astuple(statistics[union.name])) if needs_body else None
     model = Autoencoder(config, union.size)
     quantizer = find_quantizer(config)
 
@@ -86,24 +108,27 @@ def train_tokenizer(
         params = {"params": host["params"]}
         return MotionTokenizer(config, formats, statistics, params, codes, displacements, common)
 
-    def held_out_metrics(tokenizer: MotionTokenizer) -> dict[str, float]:
-        found = {name: reconstruction(tokenizer, of_format) for name, of_format in checks.items()}
-        return {f"{name}/{k}" if len(found) > 1 else k: v for name, row in found.items() for k, v in row.items()}
+    def report(step: int, state: TrainState) -> dict[str, Any]:
+        tokenizer = finished(state)
+        found = {name: held_out_report(tokenizer, checks[name], hours[name]) for name in checks}
+        row = {f"{name}/{k}" if len(found) > 1 else k: v for name, one in found.items() for k, v in one.items()}
+        draw_curves([*read_log(out), {"step": step, **row}]).savefig(out / "curves.png")
+        draw_reconstruction(*round_trip(tokenizer, next(iter(checks.values()))[0])).savefig(out / "reconstruction.png")
+        return row
 
     state = fit(
-        tokenizer_learner(model, union, common),
+        tokenizer_learner(model, union, common, body),
         init_params(model, jax.random.key(experiment.train.seed)),
         quantizer.init_state(),
         batches,
         experiment.train,
         out,
         strategy,
-        report=lambda step, state: held_out_metrics(finished(state)),
+        report,
     )
-    tokenizer = finished(state)
     shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
-    tokenizer.save(out / "motion_tokenizer")
-    return held_out_metrics(tokenizer)
+    finished(state).save(out / "motion_tokenizer")
+    return read_log(out)[-1]
 
 
 def travel_codes(
@@ -133,6 +158,24 @@ def travel_codes(
     return travel.fit(np.concatenate(found), config.codebook_size, seed)
 
 
+def held_out_report(
+    tokenizer: MotionTokenizer, held_out: Sequence[Recording], trained_on: Sequence[Recording]
+) -> dict[str, Any]:
+    """The headlines of `reconstruction` of held-out recordings, everything else of it as "kept", and how much of the
+    codebook training movement uses: train_code_use over all levels, and train_levels as `code_use`."""
+    whole = reconstruction(tokenizer, held_out)
+    levels = code_use(tokenizer.config, tokenizer.encode(trained_on))
+    headlines = {name: whole.pop(name) for name in HEADLINES if name in whole}
+    used = float(np.mean([level["code_use"] for level in levels]))
+    return headlines | {"train_code_use": used, "train_levels": levels, "kept": whole}
+
+
+def _at_most(recordings: Sequence[Recording], seconds: float) -> list[Recording]:
+    """All recordings, or where they are longer together, evenly drawn ones of about so many seconds."""
+    whole = sum(r.duration_s for r in recordings)
+    return list(recordings[:: max(1, round(whole / seconds))])
+
+
 def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
     """Fresh parameters: "params" of the autoencoder, "quantizer" of its quantizer."""
     networks, codes = jax.random.split(key)
@@ -141,13 +184,18 @@ def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
     return variables | {"quantizer": find_quantizer(model.config).init_params(codes)}
 
 
-def tokenizer_learner(model: Autoencoder, format: MotionFormat, common: np.ndarray | None = None) -> Learner:
-    """The learner of the tokenizer; its extra state is the quantizer's. `common` [C] as of `MotionTokenizer`."""
+def tokenizer_learner(
+    model: Autoencoder, format: MotionFormat, common: np.ndarray | None = None, body: Body | None = None
+) -> Learner:
+    """The learner of the tokenizer; its extra state is the quantizer's.
+
+    `common` [C] is as of `MotionTokenizer`; `body` is for losses that need one.
+    """
     config, quantizer = model.config, find_quantizer(model.config)
     return Learner(
         weights=losses.weights(config),
-        counts=lambda batch: losses.counts(config, format, batch),
-        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys, common),
+        counts=lambda batch: losses.counts(config, format, batch, body),
+        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys, common, body),
         update=quantizer.update,
     )
 

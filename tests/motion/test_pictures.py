@@ -1,5 +1,6 @@
 """Pictures: cycles on a common scale, the same file again and again, a walker drawn with and without OpenGL."""
 
+import dataclasses
 import os
 import runpy
 import subprocess
@@ -15,6 +16,7 @@ from walks import STRIDE_S, SWING, children, pendulum_walk, standing
 from biomechjax.errors import InputError
 from biomechjax.motion import pictures
 from biomechjax.motion.events import gait_events, observe_feet
+from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.kinematics import forward_kinematics
 from biomechjax.motion.pelvis import opensim_order
 from biomechjax.motion.pictures import (
@@ -23,12 +25,14 @@ from biomechjax.motion.pictures import (
     body_pictures,
     cycle_curves,
     draw_angles,
+    draw_reconstruction,
     facing_ahead,
     normative,
     save_animation,
     save_strip,
     strip_frames,
 )
+from biomechjax.motion.recording import Recording
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "plot_motion.py"
 
@@ -107,6 +111,26 @@ def test_a_walk_on_the_spot_is_the_same_wherever_it_went():
     np.testing.assert_allclose(there[0][:, 3:6], opensim_order(np.array([[-0.2, 0.1, 0.0]])).repeat(240, 0), atol=1e-5)
     lowest = forward_kinematics(there[0].astype(np.float32)).toes[..., 1].min()
     assert lowest == pytest.approx(-0.85, abs=0.05)
+
+
+def test_a_reconstruction_is_drawn_beside_the_original():
+    """The angles that move most come first; a walk has a body, standing in another format has none."""
+    walk = pendulum_walk(30.0)
+    walk.values[:, walk.format.indices["knee_angle_r"]] = np.linspace(-1.5, 0, len(walk.values))
+    decoded = dataclasses.replace(walk, values=walk.values + np.float32(np.radians(3.0)))
+    axes = draw_reconstruction(walk, decoded, panels=3).axes
+    assert [a.get_ylabel().split("\n")[0] for a in axes] == ["knee_angle_r", "hip_flexion_r", "hip_flexion_l", ""]
+    original, copy = (line.get_ydata() for line in axes[0].lines)
+    np.testing.assert_allclose(original, np.linspace(-85.94, 0, len(walk.values)), atol=0.1)
+    np.testing.assert_allclose(copy - original, 3.0, atol=1e-3)
+    above, below = np.array_split(np.asarray(axes[-1].images[0].get_array()), 2)
+    assert above.shape == (SIZE, 10 * SIZE, 3) and (above != below).any()
+
+    channels = [["x", "m", "x"], ["y", "m", "y"]]
+    marker = MotionFormat.from_dict({"name": "marker", "channels": channels})
+    place = Recording(marker, 30.0, np.linspace([0, 0], [1, 9], 30, dtype=np.float32), np.array([True, False]))
+    (axis,) = draw_reconstruction(place, place).axes
+    assert axis.get_ylabel() == "x\n(m)" and axis.lines[0].get_ydata()[-1] == 1
 
 
 def test_strip_and_animation_are_files_of_their_kind(tmp_path: Path):

@@ -24,6 +24,7 @@ from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.decoder import decoder_learner
+from biomechjax.training.log import read_log
 from biomechjax.training.loop import Stopped, fit
 from biomechjax.training.step import TrainState
 from biomechjax.training.tokenizer import tokenizer_learner
@@ -192,6 +193,33 @@ def test_log_holds_steps_and_reports(tmp_path):
     assert [r["step"] for r in rows if "reconstruction" in r] == [2, 4, 6, 8, 9]
     assert [(r["step"], r["held_out"]) for r in rows if "held_out" in r] == [(4, 4.0), (8, 8.0), (9, 9.0)]
     assert all(np.isfinite(list(r.values())).all() for r in rows)
+
+
+def test_a_resumed_log_is_that_of_a_run_never_stopped(tmp_path, log):
+    """Stopped at a save before its report; crashed in a report; crashed with rows after the last save, one half
+    written."""
+    config = dataclasses.replace(TRAIN, save_every=4)
+
+    def report(step, state):
+        if step == crash:
+            raise RuntimeError("crash")
+        return {"held_out": float(state.step), "more": {"of": [step]}}
+
+    crash = 0
+    run(tokenizer_run, tmp_path / "whole", config, report=report)
+    folder, log.batches, log.stop_after = tmp_path / "parts", [], 4
+    with pytest.raises(Stopped):
+        run(tokenizer_run, folder, config, report=report)
+    crash, log.stop_after = 8, None
+    with pytest.raises(RuntimeError, match="crash"):
+        run(tokenizer_run, folder, config, report=report)
+    crash = 0
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 9, "reconstruction": 0.0, "seconds_per_step": 1.0}) + '\n{"step": 9, "rec')
+    run(tokenizer_run, folder, config, report=report)
+    found, expected = ([row | {"seconds_per_step": 0} for row in read_log(f)] for f in (folder, tmp_path / "whole"))
+    assert [row["step"] for row in expected] == [2, 4, 4, 6, 8, 8, 9, 9]
+    assert found == expected
 
 
 def test_a_loss_that_is_not_finite_is_never_saved(tmp_path):
