@@ -156,7 +156,7 @@ def test_the_terms_join_the_objective_where_they_have_a_weight():
     assert losses.needs_body(config, CANONICAL)
     model = Autoencoder(config, 40)
     params, many = init_params(model, jax.random.key(0)), batch(window(), valid=12)
-    learner = tokenizer_learner(model, CANONICAL, BODY)
+    learner = tokenizer_learner(model, CANONICAL, body=BODY)
     assert (learner.weights["position"], learner.weights["slip"]) == (2.0, 0.5)
     state = losses.find_quantizer(config).init_state()
     found, _ = learner.sums(params, state, many, jax.random.split(jax.random.key(0), 1))

@@ -21,7 +21,7 @@ def decoder_that(monkeypatch, change, recordings=WALKS):
 
     def decode(self, codes, frames, placement, format):
         truth = next(truths)
-        assert (frames, format) == (len(truth.values), "walker")
+        assert (frames, format) == (len(truth.values), truth.format.name)
         return dataclasses.replace(truth, values=change(truth.values.copy()))
 
     monkeypatch.setattr(MotionTokenizer, "decode", decode)
@@ -132,7 +132,8 @@ def kept(monkeypatch, recording, **changes):
     decoder_that(monkeypatch, change, [recording])
     monkeypatch.setattr(MotionTokenizer, "encode", lambda self, recordings: [np.zeros(23, int)])
     nothing = Statistics(np.zeros(CANONICAL.size), np.ones(CANONICAL.size))
-    return reconstruction(dataclasses.replace(tiny.tokenizer(), format=CANONICAL, statistics=nothing), [recording])
+    canonical = dataclasses.replace(tiny.tokenizer(), formats=(CANONICAL,), statistics={CANONICAL.name: nothing})
+    return reconstruction(canonical, [recording])
 
 
 def test_a_bent_knee_moves_what_is_below_it(monkeypatch):

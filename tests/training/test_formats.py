@@ -87,7 +87,7 @@ def test_a_run_knows_all_its_cohorts(two, whole):
 
 def test_each_format_is_checked_by_itself(whole):
     metrics = whole[1]
-    assert {k.partition("/")[0] for k in metrics} == {"first", "second"}
+    assert {k.partition("/")[0] for k in metrics} == {"step", "first", "second"}
     assert metrics["first/angle_error_deg"] != metrics["second/angle_error_deg"]
 
 
