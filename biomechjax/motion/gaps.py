@@ -1,7 +1,7 @@
-"""Points that were not seen in some frames.
+"""Points and channels that were not seen in some frames; the same rule for every kind of file.
 
 A gap of up to a fifth of a second is filled, by a cubic spline through the frames around it or, at the ends of a trial,
-with the nearest position; a point with a longer one counts as not observed. Both are told.
+with the nearest value; what has a longer one counts as not observed. Both are told.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "meters": 1.0}
 def fill_gaps(
     points: np.ndarray, rate_hz: float, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Points [F, N, 3], NaN where not seen, as (points without NaN, seen bool [N], notes).
+    """Points [F, N, K], NaN where not seen, as (points without NaN, seen bool [N], notes); K is 3, or 1 for channels.
 
     Gaps of up to LONGEST_S are filled by a cubic spline through the frames where the point was seen; at the ends of the
     trial, where there is nothing to interpolate, its nearest position is held. A point with a longer gap, or with
-    fewer than four frames, counts as not seen and is 0.
+    fewer than four frames, counts as not seen and is 0. Angles must not jump by a turn (`unwrap_seen`).
     """
     missing = np.isnan(points).any(axis=2)
     filled, seen = points.copy(), np.ones(len(names), bool)
@@ -43,6 +43,13 @@ def fill_gaps(
     if long:
         notes.append(f"Not observed, since a gap is longer than {LONGEST_S} s; frames missing: {', '.join(long)}.")
     return filled, seen, tuple(notes)
+
+
+def unwrap_seen(angles: np.ndarray) -> np.ndarray:
+    """Angles [F, C] in radians without jumps by a turn, also across frames where one of them is NaN."""
+    out, seen = angles.copy(), np.isfinite(angles).all(axis=1)
+    out[seen] = np.unwrap(angles[seen], axis=0)
+    return out
 
 
 def _longest_run(flags: np.ndarray) -> int:

@@ -58,7 +58,9 @@ class Recording:
                 f"{self.source}: {frames} frames ({self.duration_s:.2f} s); expected at least {SHORTEST_S} s"
             )
         if not self.observed.any():
-            raise InputError(f"{self.source}: no channel of format {self.format.name} is in the file")
+            raise InputError(
+                f"{self.source}: no channel of format {self.format.name} was observed; all are missing or have long gaps"
+            )
         bad = ~np.isfinite(self.values)
         if bad.any():
             column = int(bad.any(axis=0).argmax())

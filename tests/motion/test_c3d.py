@@ -131,7 +131,7 @@ def test_names_in_another_encoding_can_be_printed(tmp_path: Path):
         ({"Ann:RKneeAngles": 1, "Bob:RKneeAngles": 1}, "mm", "RKneeAngles stands twice; expected one person"),
         ({"M1": 1, "Ann:M1": 1}, "mm", "marker 'M1' stands twice"),
         ({"M1": 1}, "furlong", "POINT:UNITS is 'furlong'"),
-        ({"M1": np.nan}, "mm", "no channel of format markers is in the file"),
+        ({"M1": np.nan}, "mm", "no channel of format markers was observed"),
         ({"M1": 1e12}, "mm", "channel M1.x is 1e.09 in frame 0"),
     ],
 )
