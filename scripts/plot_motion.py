@@ -15,6 +15,7 @@ from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.motion.body import DEFAULT_HEIGHT_M
 from biomechjax.motion.gait import measure_gait
+from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.pictures import body_pictures, draw_angles, save_animation, save_strip, strip_frames
 from biomechjax.motion.readers import read_recording
 
@@ -31,11 +32,12 @@ class Arguments:
     """Body height; 1.7 is assumed without it, and what depends on it says so."""
     animation: bool = False
     """Also the whole movement as a GIF."""
+    read: Annotated[ReadOptions, tyro.conf.arg(name="")] = ReadOptions()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    recording = read_recording(args.motion)
+    recording = read_recording(args.motion, args.read)
     gait = measure_gait(recording, args.height_m)
     height = DEFAULT_HEIGHT_M if args.height_m is None else args.height_m
     try:

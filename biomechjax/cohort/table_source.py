@@ -16,12 +16,12 @@ from typing import Any
 
 from biomechjax.cohort.prepared import Prepared, Progress, bids_label, choose_test, common_format, convert
 from biomechjax.cohort.splits import SPLITS
-from biomechjax.cohort.tables import ABSENT
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.tsv import ABSENT
 
 REQUIRED = ("file", "participant", "task")
 OPTIONS = tuple(f.name for f in dataclasses.fields(ReadOptions))

@@ -55,9 +55,10 @@ class _Joint:
 def read_bvh(path: Path | str) -> Recording:
     """A recording of a format built from the file's joints: `Hips.Xposition` in metres, `Hips.Zrotation` in radians.
 
-    Rotations are the file's Euler angles, without jumps by a turn. Cells that say nan are gaps, see `fill_gaps`. Lengths have no unit in a file; metres, centimetres
-    or millimetres are taken, whichever makes the skeleton (the longest side of the box around it with every rotation 0)
-    1 to 2.5 m long, and a note says so. The format has no root, since a file does not say which way a person faces.
+    Rotations are the file's Euler angles, without jumps by a turn. Cells that say nan are gaps, see `fill_gaps`.
+    Lengths have no unit in a file; metres, centimetres or millimetres are taken, whichever makes the skeleton (the
+    longest side of the box around it with every rotation 0) 1 to 2.5 m long, and a note says so. The format has no
+    root, since a file does not say which way a person faces.
 
     Where joints have partners on the other side, the axis along which those lie apart is turned over in a mirror;
     rotations about the two other axes change their sign. That holds for skeletons that are the same on both sides.

@@ -59,7 +59,8 @@ class Recording:
             )
         if not self.observed.any():
             raise InputError(
-                f"{self.source}: no channel of format {self.format.name} was observed; all are missing or have long gaps"
+                f"{self.source}: no channel of format {self.format.name} was observed; all are missing or have long "
+                "gaps; check the format"
             )
         bad = ~np.isfinite(self.values)
         if bad.any():
