@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomechjax.cohort.prepared import Prepared, Progress, choose_test, convert
+from biomechjax.cohort.prepared import Prepared, Progress, check_format, choose_test, head
 from biomechjax.cohort.splits import SPLITS
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.bids_motion import FORMAT, read_bids_motion
 from biomechjax.motion.files import read_object
 from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
+from biomechjax.motion.mapping import to_format
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.tsv import ABSENT, read_table
 
@@ -35,7 +36,7 @@ def prepare_bids(
     test_participants: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Prepared:
-    """Writes the recordings of a BIDS folder as a cohort.
+    """Writes the recordings of a BIDS folder as a cohort; every file is read twice, as in `prepare_table`.
 
     Args:
         input: the folder with participants.tsv.
@@ -43,7 +44,7 @@ def prepare_bids(
         format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
             folder without motion_format.json is read in it too.
         test_participants: with or without "sub-"; if none are given and the folder has no splits, the last fifth.
-        progress: called while reading.
+        progress: called while the files are looked at, then while participants are written.
 
     Raises:
         InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, nobody
@@ -55,7 +56,8 @@ def prepare_bids(
     own, target = _formats(root, format)
     scans, present = _scans(root), dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
     files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
-    recordings: dict[str, Recording] = {}
+    turn_knees = not (root / FORMAT).is_file()
+    heads: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
     left_out: list[tuple[str, str]] = []
     for done, file in enumerate(files, start=1):
@@ -64,25 +66,26 @@ def prepare_bids(
             if file not in present:
                 raise InputError("absent, though scans.tsv lists it")
             labels[which] = _labels(file, people, scans)
-            recordings[which] = read_bids_motion(file, own, turn_knees=not (root / FORMAT).is_file())
+            heads[which] = head(read_bids_motion(file, own, turn_knees))
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
             progress(done, len(files))
-    recordings, notes = convert(recordings, target, left_out)
-    if not recordings:
+    usable, notes = check_format(heads, target, left_out)
+    if not usable:
         reason = f"the first: {': '.join(left_out[0])}" if left_out else "expected sub-*/motion/*_motion.tsv"
         raise InputError(f"{root}: none of {len(files)} recordings could be used; {reason}")
-    kept = {labels[which]["participant_id"] for which in recordings}
+    kept = {labels[which]["participant_id"] for which in usable}
     left_out += [(p, "a participant without a recording that could be used") for p in people if p not in kept]
     rows = _with_splits([row for p, row in people.items() if p in kept], test_participants)
-    systems = {labels[which]["tracksys"] for which in recordings}
+    systems = {labels[which]["tracksys"] for which in usable}
     several = len(systems) > 1
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
-        for which, recording in recordings.items():
+        for which in usable:
             if labels[which]["participant_id"] == participant["participant_id"]:
                 about = {c: v for c, v in labels[which].items() if c not in ("participant_id", "tracksys")}
+                recording = to_format(read_bids_motion(root / which, own, turn_knees), target)
                 yield about | ({"tracking_system": labels[which]["tracksys"]} if several else {}), recording
 
     write_cohort(
@@ -93,9 +96,10 @@ def prepare_bids(
         tracking_system="several" if several else systems.pop(),
         participants=rows,
         trials=trials_of,
+        progress=progress,
         columns=_json(root / "participants.json") | _json(root / "scans.json"),
     )
-    return Prepared(len(recordings), target, left_out, notes)
+    return Prepared(len(usable), target, left_out, notes)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def fill_gaps(
 def unwrap_seen(angles: np.ndarray) -> np.ndarray:
     """Angles [F, C] in radians without jumps by a turn, also across frames where one of them is NaN."""
     out, seen = angles.copy(), np.isfinite(angles).all(axis=1)
-    out[seen] = np.unwrap(angles[seen], axis=0)
+    if (np.abs(np.diff(angles[seen], axis=0)) > np.pi).any():  # otherwise not a bit changes, a -0.0 neither
+        out[seen] = np.unwrap(angles[seen], axis=0)
     return out
 
 

@@ -61,6 +61,14 @@ def test_two_formats_meet_in_the_canonical_one_and_back():
     np.testing.assert_array_equal(back.channel("Knee.x"), own.channel("Knee.x"))
 
 
+def test_formats_of_one_name_correspond_by_name_and_unit():
+    other = MotionFormat.from_dict({"name": "leg", "channels": [["Odd", "rad", "Odd"], ["Up", "rad", "Up"]]})
+    found = to_format(own := recording(MotionFormat.from_dict(LEG)), other)
+    np.testing.assert_array_equal(found.channel("Odd"), own.channel("Odd"))
+    assert found.observed.tolist() == [True, False]
+    assert "3 channels of format leg have no counterpart in leg and were dropped: Knee.x, Hip.x, Up." in found.notes
+
+
 def test_a_channel_that_was_not_recorded_stays_masked():
     found = to_format(recording(MotionFormat.from_dict(LEG), [True, False, True, False]), CANONICAL)
     assert not found.observed[CANONICAL.indices["hip_flexion_r"]]
