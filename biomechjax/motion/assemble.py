@@ -7,7 +7,7 @@ import numpy as np
 
 from biomechjax.errors import InputError
 from biomechjax.motion.format import CANONICAL, MotionFormat
-from biomechjax.motion.gaps import fill_gaps, unwrap_seen
+from biomechjax.motion.gaps import fill_channels, unwrap_seen
 from biomechjax.motion.knees import bend_knees_negative
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording, to_float32
@@ -69,13 +69,11 @@ def assemble(
         check_increases(timing, path)
         timing, values, uneven = even_steps(timing, values)
         said += uneven
-    to_float32(values, format.names, path)  # before damaged numbers spread over a gap
-    filled, seen, gap_notes = fill_gaps(values[:, :, None], timing, format.names)
-    values, observed = filled[:, :, 0], observed & seen
+    values, seen, gap_notes = fill_channels(values, timing, format.names, path)
     said += gap_notes
     if turn_knees and format.name == CANONICAL:
         said += bend_knees_negative(format, values, labels or tuple(columns))
-    return Recording(format, timing, to_float32(values, format.names, path), observed, str(path), tuple(said))
+    return Recording(format, timing, to_float32(values, format.names, path), observed & seen, str(path), tuple(said))
 
 
 def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:

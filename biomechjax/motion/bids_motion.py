@@ -4,6 +4,7 @@ Channels are found in a format by `name`, else by `tracked_point.component` or `
 may be rad, deg, m, cm or mm (BIDS 1.9, Jeung et al. 2024, Sci Data 11:716). A cell n/a is a gap.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from biomechjax.motion.tsv import ABSENT, parse_matrix, read_lines, read_table
 ENDING = "_motion.tsv"
 FORMAT = "motion_format.json"
 """At the root of the cohort folders that biomechjax writes: the motion format of all movements in it."""
+SIMULATED = "The people in its folder are simulated; no person was recorded."
+"""The note on a movement of a folder whose dataset_description.json says so."""
 UNITS = {"rad": ("rad", 1.0), "deg": ("rad", math.pi / 180), "m": ("m", 1.0), "cm": ("m", 0.01), "mm": ("m", 0.001)}
 """A unit of channels.tsv to the unit of a format and the factor to it."""
 
@@ -26,17 +29,26 @@ UNITS = {"rad": ("rad", 1.0), "deg": ("rad", math.pi / 180), "m": ("m", 1.0), "c
 def read_bids_file(path: Path, options: ReadOptions) -> Recording:
     """A movement where it lies in its folder, `sub-XX/[ses-XX/]motion/`.
 
-    Its format is that of the folder's motion_format.json, else `options.format`, else canonical.
+    Its format is that of the folder's motion_format.json, else `options.format`, else canonical. A note says where the
+    folder is one of simulated people.
 
     Raises:
         InputError: as `read_bids_motion`, or a format is given for a folder that says its own.
     """
-    own = next((f for f in (above / FORMAT for above in path.absolute().parents[1:4]) if f.is_file()), None)
+    own, about = _above(path, FORMAT), _above(path, "dataset_description.json")
     if own is None:
-        return read_bids_motion(path, load_format(options.format or CANONICAL), turn_knees=True)
-    if options.format is not None:
+        recording = read_bids_motion(path, load_format(options.format or CANONICAL), turn_knees=True)
+    elif options.format is not None:
         raise InputError(f"{path}: format is given, but {own} says it; leave it out")
-    return read_bids_motion(path, MotionFormat.from_dict(read_object(own), str(own)), turn_knees=False)
+    else:
+        recording = read_bids_motion(path, MotionFormat.from_dict(read_object(own), str(own)), turn_knees=False)
+    simulated = about is not None and bool(read_object(about).get("Simulated", False))
+    return dataclasses.replace(recording, notes=(*(SIMULATED,) * simulated, *recording.notes))
+
+
+def _above(path: Path, name: str) -> Path | None:
+    """The file of a name in one of the folders in which the movement's own may lie."""
+    return next((f for f in (above / name for above in path.absolute().parents[1:4]) if f.is_file()), None)
 
 
 def read_bids_motion(path: Path, format: MotionFormat, turn_knees: bool) -> Recording:

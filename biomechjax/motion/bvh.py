@@ -32,7 +32,7 @@ import numpy as np
 from biomechjax.errors import InputError
 from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
-from biomechjax.motion.gaps import fill_gaps, unwrap_seen
+from biomechjax.motion.gaps import fill_channels, unwrap_seen
 from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.sides import partners
 from biomechjax.motion.storage import parse_rows
@@ -82,10 +82,8 @@ def read_bvh(path: Path | str) -> Recording:
     for column, channel in enumerate(format.channels):
         raw = table[:, column]
         values[:, column] = raw * unit if channel.unit == "m" else unwrap_seen(np.deg2rad(raw[:, None]))[:, 0]
-    to_float32(values, names, path)  # before damaged numbers spread over a gap
-    filled, seen, gap_notes = fill_gaps(values[:, :, None], rate_hz, names)
-    values = to_float32(filled[:, :, 0], names, path)
-    return Recording(format, rate_hz, values, seen, str(path), (note, *gap_notes))
+    values, seen, gap_notes = fill_channels(values, rate_hz, names, path)
+    return Recording(format, rate_hz, to_float32(values, names, path), seen, str(path), (note, *gap_notes))
 
 
 def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:

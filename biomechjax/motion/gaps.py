@@ -5,9 +5,12 @@ with the nearest value; what has a longer one counts as not observed. Both are t
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import interpolate
+
+from biomechjax.motion.recording import to_float32
 
 LONGEST_S = 0.2  # a fifth of a stride; a cubic through what lies around it says little about a longer one
 METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "meters": 1.0}
@@ -43,6 +46,19 @@ def fill_gaps(
     if long:
         notes.append(f"Not observed, since a gap is longer than {LONGEST_S} s; frames missing: {', '.join(long)}.")
     return filled, seen, tuple(notes)
+
+
+def fill_channels(
+    values: np.ndarray, rate_hz: float, names: Sequence[str], path: Path
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """`fill_gaps` for channels [F, C], radians and metres.
+
+    Raises:
+        InputError: a number is out of bounds (`to_float32`), which would spread over a gap.
+    """
+    to_float32(values, names, path)
+    filled, seen, notes = fill_gaps(values[:, :, None], rate_hz, names)
+    return filled[:, :, 0], seen, notes
 
 
 def unwrap_seen(angles: np.ndarray) -> np.ndarray:

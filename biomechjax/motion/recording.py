@@ -113,7 +113,10 @@ class Recording:
         """
         signs = np.array([c.mirror_sign for c in self.format.channels], np.float32)
         if not signs.all():
-            raise InputError(f"{self.source}: format {self.format.name} gives no mirror signs")
+            raise InputError(
+                f"{self.source}: format {self.format.name} gives no mirror signs; add them to its channels, or do "
+                "without mirrored views (--views.mirrored 0)"
+            )
         partner = [self.format.indices[c.partner] for c in self.format.channels]
         return dataclasses.replace(self, values=self.values[:, partner] * signs, observed=self.observed[partner])
 

@@ -9,11 +9,9 @@ from typing import Literal
 import numpy as np
 
 from biomechjax.errors import InputError
-from biomechjax.motion.assemble import assemble
 from biomechjax.motion.format import load_format
-from biomechjax.motion.gaps import unwrap_seen
-from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.gaps import fill_channels, unwrap_seen
+from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.tsv import parse_matrix, read_lines
 
 Sensor = Literal["vicon", "kinect"]
@@ -28,7 +26,7 @@ def read_ui_prmd(path: Path, sensor: Sensor | None = None) -> Recording:
 
     Raises:
         InputError: the file is unreadable or empty, a row has another number of columns or a cell that is no number
-            (with its line), or what `assemble` refuses.
+            (with its line), or what `fill_channels` and `Recording` refuse.
     """
     lines = read_lines(path)
     delimiter = "," if lines and "," in lines[0] else None
@@ -43,5 +41,5 @@ def read_ui_prmd(path: Path, sensor: Sensor | None = None) -> Recording:
     angles = unwrap_seen(np.deg2rad(parse_matrix(lines, format.size, delimiter, path)))
     seen = np.isfinite(angles).any(axis=0)
     angles[:, seen] -= 2 * np.pi * np.ceil(np.nanmedian(angles[:, seen], axis=0) / (2 * np.pi) - 0.5)
-    columns = dict(zip(format.names, angles.T, strict=True))
-    return assemble(format, columns, RATE_HZ[sensor], ReadOptions(unit="rad"), path)
+    values, seen, notes = fill_channels(angles, RATE_HZ[sensor], format.names, path)
+    return Recording(format, RATE_HZ[sensor], to_float32(values, format.names, path), seen, str(path), notes)

@@ -134,7 +134,7 @@ def test_anatomical_reference_keeps_postures(walk: np.ndarray):
 
 
 def test_plugin_gait_has_the_features_of_its_canonical_counterpart():
-    """Both signs of the pelvis are opposite there, and the channels that mean the same share a column of a tokenizer."""
+    """There both signs of the pelvis are opposite; channels that mean the same share a column of a tokenizer."""
     own = load_format("plugin_gait")
     values = np.zeros((60, own.size), np.float32)
     at = [own.indices[f"RPelvisAngles.{axis}"] for axis in "xyz"]

@@ -140,3 +140,20 @@ def test_vicon_squats_flex_hips_knees_and_ankles():
                 assert -150 < knee[deepest] < -90 and abs(knee[0]) < 30
                 assert hip[deepest] - hip[0] > 60 and ankle[deepest] - ankle[0] > 15
     assert "zero that differs between people" in found.notes[-1]
+
+
+def test_sides_of_cmu_are_mirror_images():
+    """Over walking trials left and right do the same, so that their means change places in a mirror."""
+    archive = DATA / "cmu_mocap_expmap" / "cmu_expmap.npz"
+    if not archive.is_file():
+        pytest.skip(f"the CMU recordings are not at {archive}")
+    format = load_format("cmu_expmap")
+    with np.load(archive, allow_pickle=False) as arrays:
+        values = np.concatenate([arrays[n] for n in arrays.files if "__walking__" in n])
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    legs = [c for c in format.channels if c.name.startswith(("lfemur", "ltibia", "lfoot", "lhumerus", "lradius"))]
+    checked = [c for c in legs if spread[format.indices[c.name]] > 0.03]
+    assert len(checked) > 10
+    for c in checked:
+        left, right = (mean[format.indices[n]] for n in (c.name, c.partner))
+        assert c.mirror_sign * right == pytest.approx(left, abs=0.08), c.name
