@@ -136,6 +136,8 @@ def bad_numbers(data: bytes, rng: np.random.Generator) -> bytes:
         words[rng.integers(end, size=3)] = rng.choice(np.array([np.nan, np.inf, -3e38, 1e-40, 0], np.float32), 3)
         return words.tobytes()
     found = list(re.finditer(rb"[-+.\d][-+.\deE]*", data))
+    if not found:
+        return data + NUMBERS[rng.integers(len(NUMBERS))]
     if rng.random() < 0.5:
         found = found[:40]
     chosen = sorted({int(i) for i in rng.integers(len(found), size=int(rng.choice([1, 3, 20])))}, reverse=True)
