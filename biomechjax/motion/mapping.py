@@ -50,8 +50,8 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
     return Recording(target, recording.rate_hz, values, observed, recording.source, tuple(notes))
 
 
-def _by_name(format: MotionFormat) -> dict[tuple[str, str], tuple[int, int]]:
-    return {(c.name, c.unit): (i, 1) for i, c in enumerate(format.channels)}
+def _by_name(format: MotionFormat) -> dict[str, tuple[int, int]]:
+    return {f"{c.name} in {c.unit}": (i, 1) for i, c in enumerate(format.channels)}
 
 
 def meanings(format: MotionFormat) -> dict[str, tuple[int, int]]:

@@ -134,3 +134,10 @@ def test_words_in_parquet_are_refused(tmp_path: Path):
 def test_options_that_mean_nothing_are_refused(wrong: dict):
     with pytest.raises(InputError, match=next(iter(wrong))):
         ReadOptions(**wrong)
+
+
+def test_a_parquet_file_whose_names_are_no_text_is_refused(tmp_path: Path):
+    path = write(tmp_path / "a.parquet", {"t": TIME} | WALK)
+    path.write_bytes(path.read_bytes().replace(b"hip_flexion_r", b"hip_flexion_\xff"))
+    with pytest.raises(InputError, match="a.parquet: not readable as Parquet"):
+        read_recording(path, DEG)
