@@ -54,7 +54,7 @@ def main() -> None:
             print(f"{name:32}{value:18}{measure.note}")
 
     stem = args.out / args.motion.stem
-    draw_angles(recording, gait.events).savefig(f"{stem}_angles.png", dpi=80)
+    draw_angles(recording, gait.events).savefig(f"{stem}_angles.png", dpi=100)
     frames, when = strip_frames(recording, gait.events)
     pictures, rendered = body_pictures(recording, frames, height)
     draw_strip(recording, pictures, when).savefig(f"{stem}_body.png", dpi=100)
