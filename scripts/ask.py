@@ -1,7 +1,8 @@
 """Ask a decoder checkpoint about one recorded movement.
 
-Reads .mot and .sto of OpenSim, .c3d, .trc, .bvh, .npz, .csv, .tsv, .parquet, .mat, DeepMimic .txt and gaitkit .json.
-Where a file does not say what its columns are or how fast its frames follow, the flags do.
+Reads .mot and .sto of OpenSim, .c3d, .trc, .bvh, .npz, .csv, .tsv, .parquet, .mat, DeepMimic .txt, gaitkit .json,
+UI-PRMD's _angles.txt and a _motion.tsv in its BIDS folder. Where a file does not say what its columns are or how fast
+its frames follow, the flags do.
 """
 
 import dataclasses

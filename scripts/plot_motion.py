@@ -14,8 +14,11 @@ if ctypes.util.find_library("EGL"):
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.motion.body import DEFAULT_HEIGHT_M
+from biomechjax.motion.format import CANONICAL, load_format
 from biomechjax.motion.gait import measure_gait
-from biomechjax.motion.pictures import body_pictures, draw_angles, save_animation, save_strip, strip_frames
+from biomechjax.motion.mapping import to_format
+from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.pictures import body_pictures, draw_angles, draw_strip, save_animation, strip_frames
 from biomechjax.motion.readers import read_recording
 
 ANIMATION_HZ = 12.5
@@ -31,11 +34,12 @@ class Arguments:
     """Body height; 1.7 is assumed without it, and what depends on it says so."""
     animation: bool = False
     """Also the whole movement as a GIF."""
+    read: Annotated[ReadOptions, tyro.conf.arg(name="")] = ReadOptions()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    recording = read_recording(args.motion)
+    recording = to_format(read_recording(args.motion, args.read), load_format(CANONICAL))
     gait = measure_gait(recording, args.height_m)
     height = DEFAULT_HEIGHT_M if args.height_m is None else args.height_m
     try:
@@ -50,9 +54,10 @@ def main() -> None:
             print(f"{name:32}{value:18}{measure.note}")
 
     stem = args.out / args.motion.stem
-    draw_angles(recording, gait.events).savefig(f"{stem}_angles.png", dpi=120)
-    pictures, rendered = body_pictures(recording, strip_frames(recording, gait.events), height)
-    save_strip(pictures, Path(f"{stem}_body.png"))
+    draw_angles(recording, gait.events).savefig(f"{stem}_angles.png", dpi=100)
+    frames, when = strip_frames(recording, gait.events)
+    pictures, rendered = body_pictures(recording, frames, height)
+    draw_strip(recording, pictures, when).savefig(f"{stem}_body.png", dpi=100)
     written = ["angles.png", "body.png"]
     if args.animation:
         count = max(2, int(recording.duration_s * ANIMATION_HZ))

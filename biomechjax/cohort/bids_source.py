@@ -4,30 +4,25 @@
     sub-01/[ses-1/]sub-01[_ses-1]_scans.tsv            perhaps
     sub-01/[ses-1/]motion/sub-01[_ses-1]_task-walk[_acq-X]_tracksys-imu[_run-1]_{motion.tsv,channels.tsv,motion.json}
 
-Channels are found in the format by `name`, else by `tracked_point.component` or `tracked_point_component`; their units
-may be rad, deg, m, cm or mm (BIDS 1.9, Jeung et al. 2024, Sci Data 11:716).
+`motion/bids_motion.py` reads the movements.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomechjax.cohort.prepared import Prepared, Progress, choose_test, convert
+from biomechjax.cohort.prepared import Prepared, Progress, check_format, choose_test, head
 from biomechjax.cohort.splits import SPLITS
-from biomechjax.cohort.tables import ABSENT, read_matrix, read_table
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
-from biomechjax.motion.assemble import assemble
+from biomechjax.motion.bids_motion import FORMAT, read_bids_motion
 from biomechjax.motion.files import read_object
 from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
-from biomechjax.motion.options import ReadOptions
+from biomechjax.motion.mapping import to_format
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.tsv import ABSENT, read_table
 
-FORMAT = "motion_format.json"
-UNITS = {"rad": ("rad", 1.0), "deg": ("rad", math.pi / 180), "m": ("m", 1.0), "cm": ("m", 0.01), "mm": ("m", 0.001)}
-"""A unit of channels.tsv to the unit of a format and the factor to it."""
 _FILE = re.compile(
     r"(sub-[a-zA-Z0-9]+)(?:_ses-([a-zA-Z0-9]+))?_task-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?"
     r"_tracksys-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?(?:_run-\d+)?_motion\.tsv"
@@ -41,7 +36,7 @@ def prepare_bids(
     test_participants: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Prepared:
-    """Writes the recordings of a BIDS folder as a cohort.
+    """Writes the recordings of a BIDS folder as a cohort; every file is read twice, as in `prepare_table`.
 
     Args:
         input: the folder with participants.tsv.
@@ -49,7 +44,7 @@ def prepare_bids(
         format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
             folder without motion_format.json is read in it too.
         test_participants: with or without "sub-"; if none are given and the folder has no splits, the last fifth.
-        progress: called while reading.
+        progress: called while the files are looked at, then while participants are written.
 
     Raises:
         InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, nobody
@@ -61,7 +56,8 @@ def prepare_bids(
     own, target = _formats(root, format)
     scans, present = _scans(root), dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
     files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
-    recordings: dict[str, Recording] = {}
+    turn_knees = not (root / FORMAT).is_file()
+    heads: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
     left_out: list[tuple[str, str]] = []
     for done, file in enumerate(files, start=1):
@@ -70,25 +66,26 @@ def prepare_bids(
             if file not in present:
                 raise InputError("absent, though scans.tsv lists it")
             labels[which] = _labels(file, people, scans)
-            recordings[which] = _read(file, own, turn_knees=not (root / FORMAT).is_file())
+            heads[which] = head(read_bids_motion(file, own, turn_knees))
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
             progress(done, len(files))
-    recordings, notes = convert(recordings, target, left_out)
-    if not recordings:
+    usable, notes = check_format(heads, target, left_out)
+    if not usable:
         reason = f"the first: {': '.join(left_out[0])}" if left_out else "expected sub-*/motion/*_motion.tsv"
         raise InputError(f"{root}: none of {len(files)} recordings could be used; {reason}")
-    kept = {labels[which]["participant_id"] for which in recordings}
+    kept = {labels[which]["participant_id"] for which in usable}
     left_out += [(p, "a participant without a recording that could be used") for p in people if p not in kept]
     rows = _with_splits([row for p, row in people.items() if p in kept], test_participants)
-    systems = {labels[which]["tracksys"] for which in recordings}
+    systems = {labels[which]["tracksys"] for which in usable}
     several = len(systems) > 1
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
-        for which, recording in recordings.items():
+        for which in usable:
             if labels[which]["participant_id"] == participant["participant_id"]:
                 about = {c: v for c, v in labels[which].items() if c not in ("participant_id", "tracksys")}
+                recording = to_format(read_bids_motion(root / which, own, turn_knees), target)
                 yield about | ({"tracking_system": labels[which]["tracksys"]} if several else {}), recording
 
     write_cohort(
@@ -99,9 +96,10 @@ def prepare_bids(
         tracking_system="several" if several else systems.pop(),
         participants=rows,
         trials=trials_of,
+        progress=progress,
         columns=_json(root / "participants.json") | _json(root / "scans.json"),
     )
-    return Prepared(len(recordings), target, left_out, notes)
+    return Prepared(len(usable), target, left_out, notes)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -163,30 +161,3 @@ def _labels(file: Path, people: Mapping[str, Any], scans: Mapping[Path, Mapping[
     about = {"participant_id": person, "tracksys": system, "task": task} | ({"session": session} if session else {})
     row = scans.get(file, {})
     return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}
-
-
-def _read(file: Path, format: MotionFormat, turn_knees: bool) -> Recording:
-    stem = str(file).removesuffix("_motion.tsv")
-    rate = _json(Path(stem + "_motion.json")).get("SamplingFrequency")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
-        raise InputError(f"SamplingFrequency is {rate!r} in its _motion.json; expected hertz above 0")
-    rows = read_table(Path(stem + "_channels.tsv"), ("name", "units"))
-    names = [_channel(row, format) for row in rows]
-    if twice := [n for n in names if names.count(n) > 1]:
-        raise InputError(f"channel {twice[0]} stands twice in its _channels.tsv")
-    values = read_matrix(file, len(names))
-    columns = {}
-    for name, row, column in zip(names, rows, values.T, strict=True):
-        unit, factor = UNITS.get(row["units"], (row["units"], 1.0))
-        if name in format.indices and unit != (expected := format.channels[format.indices[name]].unit):
-            units = [u for u, (to, _) in UNITS.items() if to == expected]
-            raise InputError(f"channel {name} is in {row['units']!r}; expected one of {', '.join(units)}")
-        columns[name] = column * factor
-    return assemble(format, columns, float(rate), ReadOptions(unit="rad"), file, turn_knees=turn_knees)
-
-
-def _channel(row: Mapping[str, str], format: MotionFormat) -> str:
-    """The name of a channel in the format, or its own if the format has none."""
-    point, part = row.get("tracked_point", ABSENT), row.get("component", ABSENT)
-    names = (row["name"], f"{point}.{part}", f"{point}_{part}")
-    return next((n for n in names if n in format.indices), row["name"])

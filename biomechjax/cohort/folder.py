@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from biomechjax.cohort.splits import SPLITS, assign_splits
-from biomechjax.cohort.tables import number_columns, read_matrix, read_table, typed
+from biomechjax.cohort.tables import number_columns, typed
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.files import read_object
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.tsv import read_matrix, read_table
 
 __all__ = ["SPLITS", "Cohort", "Trial", "assign_splits", "write_cohort"]
 

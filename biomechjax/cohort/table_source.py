@@ -14,14 +14,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biomechjax.cohort.prepared import Prepared, Progress, bids_label, choose_test, common_format, convert
+from biomechjax.cohort.prepared import (
+    Prepared,
+    Progress,
+    bids_label,
+    check_format,
+    choose_test,
+    common_format,
+    head,
+)
 from biomechjax.cohort.splits import SPLITS
-from biomechjax.cohort.tables import ABSENT
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
+from biomechjax.motion.mapping import to_format
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.tsv import ABSENT
 
 REQUIRED = ("file", "participant", "task")
 OPTIONS = tuple(f.name for f in dataclasses.fields(ReadOptions))
@@ -38,6 +47,9 @@ def prepare_table(
 ) -> Prepared:
     """Writes the recordings of a table as a cohort of one motion format.
 
+    Every file is read twice, first to see whether it can be used and in which format all can be, so that one recording
+    is in memory at a time.
+
     Args:
         input: the table.
         out: the cohort folder to make.
@@ -45,7 +57,7 @@ def prepare_table(
             canonical.
         test_participants: as in the table; if none are given and the table has no split, the last fifth. The others
             train.
-        progress: called while reading.
+        progress: called while the files are looked at, then while participants are written.
 
     Raises:
         InputError: the table is unreadable or lacks a column, a participant is in two splits or has none while others
@@ -56,13 +68,13 @@ def prepare_table(
     splits = _splits(lines, input)
     rows = {_name(number, row): row for number, row in lines.items()}
     left_out: list[tuple[str, str]] = []
-    recordings = _read(rows, input.parent, left_out, progress)
-    target = common_format(list(recordings.values()), format)
-    recordings, notes = convert(recordings, target, left_out)
-    if not recordings:
+    heads = _read_heads(rows, input.parent, left_out, progress)
+    target = common_format(list(heads.values()), format)
+    kept, notes = check_format(heads, target, left_out)
+    if not kept:
         raise InputError(f"{input}: none of {len(lines)} lines could be used; the first: {': '.join(left_out[0])}")
     of: dict[str, list[str]] = {}
-    for which in recordings:
+    for which in kept:
         of.setdefault(rows[which]["participant"], []).append(which)
     people = sorted(of)
     ids = _ids(people, input)
@@ -77,7 +89,10 @@ def prepare_table(
         for which in of[person_of[participant["participant_id"]]]:
             row = rows[which]
             labels = {c: v for c, v in row.items() if c not in (*REQUIRED, *OPTIONS, "split")}
-            yield {"task": bids_label(row["task"]), **labels, "source_file": row["file"]}, recordings[which]
+            yield (
+                {"task": bids_label(row["task"]), **labels, "source_file": row["file"]},
+                to_format(_read(row, input.parent), target),
+            )
 
     write_cohort(
         out,
@@ -87,20 +102,25 @@ def prepare_table(
         tracking_system="table",
         participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
         trials=trials_of,
+        progress=progress,
     )
     order = {which: i for i, which in enumerate(rows)}
-    return Prepared(len(recordings), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
+    return Prepared(len(kept), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
 
 
 def _name(number: int, row: Mapping[str, str]) -> str:
     return ", ".join([f"line {number}", row.get("file", "no file"), *([row["array"]] if "array" in row else [])])
 
 
-def _read(
+def _read(row: Mapping[str, str], folder: Path) -> Recording:
+    return read_recording(_file(row, folder), _options(row, folder))
+
+
+def _read_heads(
     rows: Mapping[str, dict[str, str]], folder: Path, left_out: list[tuple[str, str]], progress: Progress | None
 ) -> dict[str, Recording]:
-    """The recordings that can be read, by their line; adds the others to `left_out`."""
-    recordings: dict[str, Recording] = {}
+    """The heads of the recordings that can be read, by their line; adds the others to `left_out`."""
+    heads: dict[str, Recording] = {}
     seen: dict[tuple[Path, str], str] = {}
     for done, (which, row) in enumerate(rows.items(), start=1):
         try:
@@ -108,13 +128,13 @@ def _read(
             same = file.resolve(), row.get("array", "")
             if same in seen:
                 raise InputError(f"the same recording as {seen[same]}; a recording stands once")
-            recordings[which] = read_recording(file, _options(row, folder))
+            heads[which] = head(_read(row, folder))
             seen[same] = which
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
             progress(done, len(rows))
-    return recordings
+    return heads
 
 
 def _read_lines(path: Path) -> dict[int, dict[str, str]]:
@@ -157,7 +177,7 @@ def _splits(lines: dict[int, dict[str, str]], path: Path) -> dict[str, str]:
     return splits
 
 
-def _file(row: dict[str, str], folder: Path) -> Path:
+def _file(row: Mapping[str, str], folder: Path) -> Path:
     if missing := [c for c in REQUIRED if c not in row]:
         raise InputError(f"{missing[0]} is empty")
     if not bids_label(row["task"]):
@@ -175,7 +195,7 @@ def _inside(name: str, folder: Path) -> Path:
     return path
 
 
-def _options(row: dict[str, str], folder: Path) -> ReadOptions:
+def _options(row: Mapping[str, str], folder: Path) -> ReadOptions:
     given: dict[str, Any] = {c: row[c] for c in OPTIONS if c in row}
     for name in NUMBERS:
         if name in given:

@@ -5,22 +5,20 @@ Reads the data set's own download: text files of degrees, one row a frame, each 
     Segmented Movements/Vicon/Angles/m01_s01_e01_angles.txt
     Incorrect Segmented Movements/Vicon/Angles/m01_s01_e01_angles_inc.txt
 
-and the same under Kinect; comma- or space-separated, plain or gzipped.
+and the same under Kinect; `motion/ui_prmd.py` reads them.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from biomechjax.cohort.prepared import Prepared, choose_test
-from biomechjax.cohort.tables import parse_matrix, read_lines
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
-from biomechjax.motion.format import MotionFormat, load_format
+from biomechjax.motion.format import load_format
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.ui_prmd import RATE_HZ, Sensor, read_ui_prmd
 
 MOVEMENTS = (
     "deep squat",
@@ -35,7 +33,6 @@ MOVEMENTS = (
     "standing shoulder scaption",
 )
 TASKS = tuple("".join(w.capitalize() if i else w for i, w in enumerate(re.split(r"[ -]", m))) for m in MOVEMENTS)
-RATE_HZ = {"vicon": 100.0, "kinect": 30.0}  # Vakanski et al. 2018, section 2
 EXECUTIONS = {"correct": "Segmented Movements", "incorrect": "Incorrect Segmented Movements"}
 COLUMNS: dict[str, dict[str, Any]] = {
     "movement": {"Description": "exercise", "Levels": {m: m for m in MOVEMENTS}},
@@ -51,7 +48,7 @@ def prepare_ui_prmd(
     input: Path | str,
     out: Path | str,
     test_participants: Sequence[str] = (),
-    sensor: Literal["vicon", "kinect"] = "vicon",
+    sensor: Sensor = "vicon",
 ) -> Prepared:
     """Writes the recordings of one sensor as a cohort.
 
@@ -75,7 +72,7 @@ def prepare_ui_prmd(
     left_out: list[tuple[str, str]] = []
     for file, person, labels in files:
         try:
-            recordings.setdefault(person, []).append((labels, _read(file, format, RATE_HZ[sensor])))
+            recordings.setdefault(person, []).append((labels, read_ui_prmd(file, sensor)))
         except InputError as e:
             left_out.append((str(file), str(e)))
     if 2 * len(left_out) > len(files):
@@ -119,12 +116,3 @@ def _files(input: Path, sensor: str) -> list[tuple[Path, str, dict[str, str]]]:
     if not found:
         raise InputError(f"{input}: no files like {EXECUTIONS['correct']}/.../m01_s01_e01_angles.txt")
     return sorted(found, key=lambda f: (f[1], f[0].name))
-
-
-def _read(file: Path, format: MotionFormat, rate_hz: float) -> Recording:
-    """Degrees to radians without jumps at half turns, each channel's median within (-pi, pi]."""
-    lines = read_lines(file)
-    delimiter = "," if lines and "," in lines[0] else None
-    angles = np.unwrap(np.deg2rad(parse_matrix(lines, format.size, delimiter, file)), axis=0)
-    angles -= 2 * np.pi * np.ceil(np.median(angles, axis=0) / (2 * np.pi) - 0.5)
-    return Recording(format, rate_hz, angles.astype(np.float32), np.ones(format.size, bool), str(file))

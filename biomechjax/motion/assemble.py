@@ -7,6 +7,7 @@ import numpy as np
 
 from biomechjax.errors import InputError
 from biomechjax.motion.format import CANONICAL, MotionFormat
+from biomechjax.motion.gaps import fill_channels, unwrap_seen
 from biomechjax.motion.knees import bend_knees_negative
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording, to_float32
@@ -26,10 +27,11 @@ def assemble(
     labels: tuple[str, ...] = (),
     turn_knees: bool = True,
 ) -> Recording:
-    """A recording from columns [F] by channel name.
+    """A recording from columns [F] by channel name, NaN where there is no number.
 
     Columns that are no channel of the format are dropped, those without a single number are not observed, and a
-    heading that jumps by a turn goes on. Canonical knees are turned to bend negative. What was done is noted.
+    heading that jumps by a turn goes on. Gaps are treated as in `fill_gaps`. Canonical knees are turned to bend
+    negative. What was done is noted.
 
     Args:
         columns: numbers as the file has them; angles in `options.unit`, lengths in `options.unit_m`.
@@ -61,17 +63,17 @@ def assemble(
         values[:, index] = _in_radians(column, name, options, path) if angle else column * (options.unit_m or 1.0)
     _check_unit(format, values, options, path, said)
     if format.root:
-        heading = format.indices[format.root.heading]
-        # False beside a gap: what lies beyond it cannot be told, and the recording will tell of it.
-        if (np.abs(np.diff(values[:, heading])) > np.pi).any() and np.isfinite(values[:, heading]).all():
-            values[:, heading] = np.unwrap(values[:, heading])
+        heading = [format.indices[format.root.heading]]
+        values[:, heading] = unwrap_seen(values[:, heading])
     if isinstance(timing, np.ndarray):
         check_increases(timing, path)
         timing, values, uneven = even_steps(timing, values)
         said += uneven
-    if turn_knees and format.name == CANONICAL and np.isfinite(values).all():
+    values, seen, gap_notes = fill_channels(values, timing, format.names, path)
+    said += gap_notes
+    if turn_knees and format.name == CANONICAL:
         said += bend_knees_negative(format, values, labels or tuple(columns))
-    return Recording(format, timing, to_float32(values, format.names, path), observed, str(path), tuple(said))
+    return Recording(format, timing, to_float32(values, format.names, path), observed & seen, str(path), tuple(said))
 
 
 def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:

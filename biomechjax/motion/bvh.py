@@ -32,6 +32,7 @@ import numpy as np
 from biomechjax.errors import InputError
 from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
+from biomechjax.motion.gaps import fill_channels, unwrap_seen
 from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.sides import partners
 from biomechjax.motion.storage import parse_rows
@@ -54,9 +55,10 @@ class _Joint:
 def read_bvh(path: Path | str) -> Recording:
     """A recording of a format built from the file's joints: `Hips.Xposition` in metres, `Hips.Zrotation` in radians.
 
-    Rotations are the file's Euler angles, without jumps by a turn. Lengths have no unit in a file; metres, centimetres
-    or millimetres are taken, whichever makes the skeleton (the longest side of the box around it with every rotation 0)
-    1 to 2.5 m long, and a note says so. The format has no root, since a file does not say which way a person faces.
+    Rotations are the file's Euler angles, without jumps by a turn. Cells that say nan are gaps, see `fill_gaps`.
+    Lengths have no unit in a file; metres, centimetres or millimetres are taken, whichever makes the skeleton (the
+    longest side of the box around it with every rotation 0) 1 to 2.5 m long, and a note says so. The format has no
+    root, since a file does not say which way a person faces.
 
     Where joints have partners on the other side, the axis along which those lie apart is turned over in a mirror;
     rotations about the two other axes change their sign. That holds for skeletons that are the same on both sides.
@@ -79,9 +81,9 @@ def read_bvh(path: Path | str) -> Recording:
     values = np.empty_like(table)
     for column, channel in enumerate(format.channels):
         raw = table[:, column]
-        values[:, column] = raw * unit if channel.unit == "m" else np.unwrap(np.deg2rad(raw))
-    values = to_float32(values, names, path)
-    return Recording(format, rate_hz, values, np.ones(len(names), bool), str(path), (note,))
+        values[:, column] = raw * unit if channel.unit == "m" else unwrap_seen(np.deg2rad(raw[:, None]))[:, 0]
+    values, seen, gap_notes = fill_channels(values, rate_hz, names, path)
+    return Recording(format, rate_hz, to_float32(values, names, path), seen, str(path), (note, *gap_notes))
 
 
 def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:

@@ -15,7 +15,7 @@ import numpy as np
 from biomechjax.errors import InputError
 from biomechjax.motion.files import check_size
 from biomechjax.motion.format import load_format
-from biomechjax.motion.gaps import METRES, fill_gaps
+from biomechjax.motion.gaps import METRES, fill_gaps, unwrap_seen
 from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.trc import marker_recording
 
@@ -98,7 +98,7 @@ def _plugin_gait(path: Path, file: _C3D) -> Recording:
     points = np.full((len(file.points), len(triples), 3), np.nan)
     for i, name in enumerate(triples):
         if name in names:
-            points[:, i] = _unwrapped(np.deg2rad(file.points[:, names.index(name)]))
+            points[:, i] = unwrap_seen(np.deg2rad(file.points[:, names.index(name)]))
     pelvis, used, notes = _pelvis(path, file, points[:, triples.index("RPelvisAngles"), 2])
     points[:, triples.index("Pelvis")] = pelvis
     filled, seen, gap_notes = fill_gaps(points, rate_hz, triples)
@@ -131,13 +131,6 @@ def _pelvis(path: Path, file: _C3D, heading: np.ndarray) -> tuple[np.ndarray | f
     turned = np.stack([x * cos + y * sin, up, x * sin - y * cos], axis=1)
     axis = ("X", "Y", "-X", "-Y")[int(quarters) % 4]
     return turned, used, [f"Walking direction is the laboratory's {axis} axis; the pelvis is the middle of {used}."]
-
-
-def _unwrapped(angles: np.ndarray) -> np.ndarray:
-    """[F, 3] without jumps by a turn, across frames that are NaN too."""
-    seen = np.isfinite(angles).all(axis=1)
-    angles[seen] = np.unwrap(angles[seen], axis=0)
-    return angles
 
 
 def _metres(path: Path, file: _C3D) -> float:

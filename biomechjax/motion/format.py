@@ -55,8 +55,8 @@ class Root:
     Attributes:
         forward, lateral: planar position in metres along ground x and z.
         heading: rotation about the vertical in radians, positive to the left; at 0 the person faces +x.
-        tilt, list: the pelvis's turns about z and then x that come before the heading, as in OpenSim (see `pelvis`);
-            None where a lab has other angles. Both or neither.
+        tilt, list: the pelvis's turns about z and then x that come before the heading, as in OpenSim, or both with the
+            opposite sign, as in Plug-in Gait (see `pelvis`); None where a lab has other angles. Both or neither.
     """
 
     forward: str

@@ -22,7 +22,7 @@ def read_gaitkit(path: Path, options: ReadOptions) -> Recording:
     Hips whose median is not that of somebody on their feet are dropped, with a note.
 
     Raises:
-        InputError: not a gaitkit trial, or a number is missing.
+        InputError: not a gaitkit trial, or an angle is missing (null is a gap).
     """
     trial = read_json(path)
     try:
@@ -36,7 +36,10 @@ def read_gaitkit(path: Path, options: ReadOptions) -> Recording:
         raise InputError(f"{path}: expected a gaitkit trial: 'fps', and 'angle_frames' with six angles each") from e
     notes = []
     for name in ("hip_flexion_l", "hip_flexion_r"):
-        median = float(np.median(degrees[name])) if len(degrees[name]) else np.nan
+        seen = degrees[name][np.isfinite(degrees[name])]
+        if not len(seen):
+            continue
+        median = float(np.median(seen))
         if not UPRIGHT_HIP_DEG[0] <= median <= UPRIGHT_HIP_DEG[1]:
             notes.append(f"{name} has a median of {median:.0f} degrees, which is no hip flexion in walking; dropped.")
             del degrees[name]

@@ -12,8 +12,9 @@ from biomechjax.motion.recording import Recording
 def to_format(recording: Recording, target: MotionFormat) -> Recording:
     """The movement in format `target`; channels that the two do not share are unobserved there.
 
-    Channels correspond through the canonical format: two that mean the same canonical channel mean the same. Recorded
-    channels without a counterpart are dropped and listed in the notes.
+    Channels of formats of one name, such as two sets of markers, correspond by name and unit; others through the
+    canonical format: two that mean the same canonical channel mean the same. Recorded channels without a counterpart
+    are dropped and listed in the notes.
 
     Raises:
         InputError: no recorded channel has a counterpart in `target`.
@@ -21,7 +22,8 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
     own = recording.format
     if (own.name, own.names) == (target.name, target.names):  # perhaps written before it had canonical meanings
         return dataclasses.replace(recording, format=target)
-    ours, theirs = meanings(own), meanings(target)
+    of = _by_name if own.name == target.name else meanings
+    ours, theirs = of(own), of(target)
     values = np.zeros((len(recording.values), target.size), np.float32)
     observed = np.zeros(target.size, bool)
     kept = set()
@@ -33,8 +35,9 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
             kept.add(source)
     if not kept:
         raise InputError(
-            f"{recording.source}: format {own.name} shares no recorded channel with {target.name}; add a table "
-            "[canonical] to its file that says which channels mean the same, or keep it in its own format"
+            f"{recording.source}: format {own.name} shares no recorded channel with {target.name}; say in a table "
+            "[canonical] of its format file which channels mean the same, or put it into a cohort of its own format, "
+            "as markers and skeletons, which have no joint angles"
         )
     notes = list(recording.notes)
     if dropped := [n for i, n in enumerate(own.names) if recording.observed[i] and i not in kept]:
@@ -45,6 +48,10 @@ def to_format(recording: Recording, target: MotionFormat) -> Recording:
     if own.reference != target.reference:
         notes.append(f"Angles of format {own.name} count from a zero that differs between people; kept as they are.")
     return Recording(target, recording.rate_hz, values, observed, recording.source, tuple(notes))
+
+
+def _by_name(format: MotionFormat) -> dict[str, tuple[int, int]]:
+    return {f"{c.name} in {c.unit}": (i, 1) for i, c in enumerate(format.channels)}
 
 
 def meanings(format: MotionFormat) -> dict[str, tuple[int, int]]:

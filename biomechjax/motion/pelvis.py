@@ -4,6 +4,9 @@ OpenSim's models (Gait2392, Hamner, LocoMuJoCo) and `body.xml` turn the pelvis b
 about y, the first about an axis of the room: in somebody who has turned round by half a circle, a pelvis that tips
 forward has the opposite sign. With the heading first, tilt and list mean the same whichever way a person faces (Baker
 2001, Gait & Posture 13:1). At heading 0 both orders agree as long as either tilt or list is small.
+
+Tilt and list that both have the opposite sign stay so in either order: that is the same turn seen by somebody who has
+turned round by half a circle about the vertical, with which the heading commutes.
 """
 
 import numpy as np

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from biomechjax.motion.bids_motion import SIMULATED
 from biomechjax.motion.body import DEFAULT_HEIGHT_M, body_model, skeleton
 from biomechjax.motion.events import NEEDED, Feet, GaitEvents, ahead, observe_feet
 from biomechjax.motion.features import with_heading_first, with_heading_last
@@ -53,6 +54,10 @@ def _facing_the_body(recording: Recording, channel: str) -> np.ndarray:
     return with_heading_first(recording.format, recording.values)[:, recording.format.indices[channel]]
 
 
+def _title(recording: Recording) -> str:
+    return ("SIMULATED person: " if SIMULATED in recording.notes else "") + Path(recording.source).name
+
+
 def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
     """Angles of pelvis, hip, knee and ankle in degrees over the gait cycle, right red and left blue.
 
@@ -60,8 +65,8 @@ def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
     angles are drawn over time, without a band.
     """
     seen = any(cycles(events, side) for side in (0, 1))
-    figure = Figure(figsize=(6, 10), layout="constrained")
-    axes = figure.subplots(len(PANELS), 1, sharex=True)
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True).ravel()
     for axis, (joint, title, sign) in zip(axes, PANELS, strict=True):
         axis.set_ylabel(f"{title} (degrees)")
         if seen:
@@ -83,11 +88,10 @@ def draw_angles(recording: Recording, events: GaitEvents) -> Figure:
                 axis.plot(time, sign * np.rad2deg(_facing_the_body(recording, name)), color=colour)
     if seen:
         axes[2].legend(loc="best", fontsize="small")  # of the knees, without which there is no cycle
-    axes[0].set_title(
-        f"{Path(recording.source).name}\n" + (f"grey: {normative()['title']}" if seen else "no gait cycle"),
-        fontsize="small",
-    )
-    axes[-1].set_xlabel("% of the gait cycle" if seen else "seconds")
+    about = f"thin: each gait cycle; grey: {normative()['title']}" if seen else "no gait cycle"
+    figure.suptitle(f"{_title(recording)}\n{about}", fontsize="small")
+    for axis in axes[2:]:
+        axis.set_xlabel("% of the gait cycle" if seen else "seconds")
     return figure
 
 
@@ -139,17 +143,32 @@ def draw_reconstruction(original: Recording, decoded: Recording, panels: int = 6
     return figure
 
 
-def strip_frames(recording: Recording, events: GaitEvents, count: int = 8) -> list[int]:
-    """`count` frames over the middle gait cycle of the right side, or without one over the whole recording."""
+def strip_frames(recording: Recording, events: GaitEvents, count: int = 8) -> tuple[list[int], list[str]]:
+    """`count` frames over the middle gait cycle of the right side, or without one over the whole recording, and when
+    each is."""
     last = len(recording.values) - 1
     found = cycles(events, 0)
     start, end = found[len(found) // 2] if found else (0.0, last / recording.rate_hz)
-    return [min(round(t * recording.rate_hz), last) for t in np.linspace(start, end, count)]
+    times = np.linspace(start, end, count)
+    when = [f"{100 * (t - start) / (end - start):.0f} %" if found else f"{t:.1f} s" for t in times]
+    return [min(round(t * recording.rate_hz), last) for t in times], when
 
 
-def save_strip(pictures: Sequence[np.ndarray], path: Path) -> None:
-    """Pictures side by side as a PNG."""
-    Image.fromarray(np.concatenate(list(pictures), axis=1)).save(path)
+def draw_strip(recording: Recording, pictures: Sequence[np.ndarray], when: Sequence[str]) -> Figure:
+    """Pictures side by side, without the columns that are empty in all, and below each when it is."""
+    drawn = np.any([p != p[:1, :1] for p in pictures], axis=(0, 1, 3))
+    columns = np.flatnonzero(drawn) if drawn.any() else np.arange(len(drawn))
+    within = slice(max(0, columns[0] - 4), columns[-1] + 5)
+    width = len(range(*within.indices(len(drawn))))
+    figure = Figure(figsize=(0.01 * width * len(pictures), 0.01 * SIZE + 0.6), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(pictures)))
+    for axis, picture, text in zip(axes, pictures, when, strict=True):
+        axis.imshow(picture[:, within])
+        axis.set(xticks=[], yticks=[], xlabel=text)
+        axis.spines[:].set_visible(False)
+    cycle = " of a gait cycle of the right side" if when[0].endswith("%") else ""
+    figure.suptitle(f"{_title(recording)}, right red, left blue{cycle and ', %' + cycle}", fontsize="small")
+    return figure
 
 
 def save_animation(pictures: Sequence[np.ndarray], rate_hz: float, path: Path) -> None:

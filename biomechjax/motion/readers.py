@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from biomechjax.errors import InputError
+from biomechjax.motion import bids_motion, ui_prmd
 from biomechjax.motion.arrays import read_npz
 from biomechjax.motion.bvh import read_bvh
 from biomechjax.motion.c3d import read_c3d
@@ -37,17 +38,19 @@ READERS: dict[str, Reader] = {
     ".mot": Reader(read_opensim, ("format",)),
     ".sto": Reader(read_opensim, ("format",)),
     ".npz": Reader(read_npz, ("array", *_TABLE)),
+    bids_motion.ENDING: Reader(bids_motion.read_bids_file, ("format",)),
     ".csv": Reader(read_text_table, _TABLE),
     ".tsv": Reader(read_text_table, _TABLE),
     ".parquet": Reader(read_parquet, _TABLE),
     ".mat": Reader(read_mat, ("format", "array")),
+    **{ending: Reader(lambda path, options: ui_prmd.read_ui_prmd(path)) for ending in ui_prmd.ENDINGS},
     ".txt": Reader(read_deepmimic),
     ".json": Reader(read_gaitkit),
     ".trc": Reader(lambda path, options: read_trc(path)),
     ".c3d": Reader(lambda path, options: read_c3d(path)),
     ".bvh": Reader(lambda path, options: read_bvh(path)),
 }
-"""Ending of the file name, in lower case, to its reader."""
+"""Ending of the file name, in lower case, to its reader; the first that fits reads a file."""
 
 
 def read_recording(path: Path | str, options: ReadOptions = ReadOptions()) -> Recording:
@@ -62,7 +65,7 @@ def read_recording(path: Path | str, options: ReadOptions = ReadOptions()) -> Re
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    reader = READERS.get(path.suffix.lower())
+    reader = next((r for ending, r in READERS.items() if path.name.lower().endswith(ending)), None)
     if reader is None:
         raise InputError(f"{path}: no reader for {path.suffix or 'a name without ending'!r}; readable: {list(READERS)}")
     options.refuse_all_but((*reader.uses, "duration_s"), path)

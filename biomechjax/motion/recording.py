@@ -58,7 +58,10 @@ class Recording:
                 f"{self.source}: {frames} frames ({self.duration_s:.2f} s); expected at least {SHORTEST_S} s"
             )
         if not self.observed.any():
-            raise InputError(f"{self.source}: no channel of format {self.format.name} is in the file")
+            raise InputError(
+                f"{self.source}: no channel of format {self.format.name} was observed; all are missing or have long "
+                "gaps; check the format"
+            )
         bad = ~np.isfinite(self.values)
         if bad.any():
             column = int(bad.any(axis=0).argmax())
@@ -110,7 +113,10 @@ class Recording:
         """
         signs = np.array([c.mirror_sign for c in self.format.channels], np.float32)
         if not signs.all():
-            raise InputError(f"{self.source}: format {self.format.name} gives no mirror signs")
+            raise InputError(
+                f"{self.source}: format {self.format.name} gives no mirror signs; add them to its channels, or do "
+                "without mirrored views (--views.mirrored 0)"
+            )
         partner = [self.format.indices[c.partner] for c in self.format.channels]
         return dataclasses.replace(self, values=self.values[:, partner] * signs, observed=self.observed[partner])
 

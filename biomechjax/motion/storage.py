@@ -33,7 +33,7 @@ class Storage:
     Attributes:
         labels: the column names after `time`.
         time_s: float64 [F], increasing.
-        values: float64 [F, number of labels], finite.
+        values: float64 [F, number of labels]; NaN where the file says nan, a gap.
         in_degrees: whether rotations are in degrees.
         notes: what the reader had to decide, one sentence each.
     """
@@ -56,8 +56,8 @@ def read_storage(path: Path) -> Storage:
 
     Raises:
         InputError: the file is unreadable, empty or too large, has no `endheader` or no rows, its header
-            contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is no finite
-            number (with line and column).
+            contradicts its columns, its first column is not an increasing `time`, it is cut off, or a cell is neither a
+            finite number nor nan (with line and column).
     """
     text = read_text(path)
     lines = text.rstrip("\n").split("\n")
@@ -130,16 +130,17 @@ def _check_rows(declared: int | None, rows: list[tuple[int, str]], cut: bool, pa
 
 
 def parse_rows(rows: list[tuple[int, str]], labels: list[str], path: Path) -> np.ndarray:
-    """Numbered lines of numbers as float64 [F, number of labels].
+    """Numbered lines of numbers as float64 [F, number of labels], NaN where a cell says nan.
 
     Raises:
-        InputError: a line has another number of cells, or a cell is no finite number (with line and column).
+        InputError: a line has another number of cells, or a cell is neither a finite number nor nan (with line and
+            column).
     """
     try:
         values = np.loadtxt([line for _, line in rows], ndmin=2, comments=None)
     except ValueError:
         raise _bad_cell(rows, labels, path) from None  # the slow look for it, only if there is one
-    if values.shape[1] != len(labels) or not np.isfinite(values).all():
+    if values.shape[1] != len(labels) or np.isinf(values).any():
         raise _bad_cell(rows, labels, path)
     return values
 
@@ -155,12 +156,12 @@ def _bad_cell(rows: list[tuple[int, str]], labels: list[str], path: Path) -> Inp
             )
         for label, cell in zip(labels, cells, strict=True):
             try:
-                finite = np.isfinite(float(cell))
+                finite = not np.isinf(float(cell))
             except ValueError:
                 finite = False
             if not finite:
                 return InputError(
                     f"{path}: line {number}, column {label}: {cell.strip()!r} is not a finite number; "
-                    "fill the gap or cut the trial"
+                    "write nan where there is none"
                 )
     return InputError(f"{path}: the rows after the header are not {len(labels)} columns of numbers")

@@ -62,7 +62,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Recording:
                     raise InputError(f"{path}: column {field.name!r} holds {field.type}; expected numbers")
                 column = file.read([field.name]).column(field.name).cast(pyarrow.float64())
                 columns[field.name] = column.to_numpy().astype(np.float64)
-    except (OSError, pyarrow.ArrowException) as e:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as e:  # names of columns in a damaged file
         raise InputError(f"{path}: not readable as Parquet: {e}") from e
     return _recording(columns, options, path)
 

@@ -25,6 +25,7 @@ from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.sides import partners
 from biomechjax.motion.timing import UNEVEN, check_increases, even_steps
 
+MARKERS = "markers"
 HEADER_LINES = 5
 KEYS = ("DataRate", "NumFrames", "NumMarkers", "Units")
 
@@ -39,7 +40,7 @@ def marker_format(names: Sequence[str]) -> MotionFormat:
     sided = any(a != b for a, b in partner.items())
     signs = {"x": 1, "y": 1, "z": -1} if sided else dict.fromkeys("xyz", 0)
     channels = [Channel(f"{n}.{axis}", "m", f"{partner[n]}.{axis}", signs[axis]) for n in names for axis in "xyz"]
-    return MotionFormat("markers", f"{len(names)} markers", tuple(channels))
+    return MotionFormat(MARKERS, f"{len(names)} markers", tuple(channels))
 
 
 def marker_recording(

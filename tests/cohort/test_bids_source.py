@@ -135,10 +135,10 @@ def test_what_cannot_be_read_is_listed_and_the_rest_written(tmp_path: Path):
     expected = {
         stem.format("unit"): "channel knee_angle_r is in 'm'; expected one of rad, deg",
         stem.format("none"): "no column is a channel of format canonical",
-        stem.format("twice"): "channel knee_angle_r stands twice",
+        stem.format("twice"): "_channels.tsv: channel knee_angle_r stands twice",
         stem.format("rate"): "SamplingFrequency is 0",
         stem.format("cells"): "line 1, column 3: 'x' is not a number",
-        stem.format("channels"): "_channels.tsv: not readable",
+        stem.format("channels"): "_channels.tsv is not beside it",
         stem.format("unlisted"): "scans.tsv of its folder does not list it",
         stem.format("outside"): "absent, though scans.tsv lists it",
         stem.format("absent"): "absent, though scans.tsv lists it",

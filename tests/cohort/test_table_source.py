@@ -1,15 +1,18 @@
 """A table of trials becomes a cohort: every line is either in it or listed with its reason."""
 
 import csv
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from biomechjax.cohort import table_source
 from biomechjax.cohort.folder import Cohort
 from biomechjax.cohort.prepared import bids_label
 from biomechjax.cohort.table_source import prepare_table
 from biomechjax.errors import InputError
+from biomechjax.motion.readers import read_recording
 
 FRAMES = 60
 TIME = np.arange(FRAMES) / 30
@@ -43,6 +46,15 @@ def lay_out(folder: Path) -> Path:
     return folder
 
 
+def markers(path: Path, names: list[str]) -> None:
+    """Each marker moves in its own way, by its place in the file."""
+    header = f"DataRate NumFrames NumMarkers Units\n30 {FRAMES} {len(names)} m\n"
+    moves = np.sin(TIME[:, None] + np.arange(3 * len(names)))
+    rows = ["\t".join(f"{x:.6f}" for x in (i, TIME[i], *moves[i])) for i in range(FRAMES)]
+    lines = ["Frame#\tTime\t" + "\t\t\t".join(names), "\t\tX1\tY1\tZ1", *rows]
+    path.write_text("PathFileType 4\n" + header + "\n".join(lines) + "\n")
+
+
 def table(folder: Path, rows: list[dict]) -> Path:
     columns = list(dict.fromkeys(["file", "participant", "task", *(c for row in rows for c in row)]))
     with (folder / "trials.csv").open("w", newline="") as file:
@@ -63,7 +75,7 @@ def test_lines_become_trials_with_their_labels(tmp_path: Path):
         table(lay_out(tmp_path / "in"), rows), tmp_path / "out", progress=lambda *done: calls.append(done)
     )
     assert (prepared.written, prepared.left_out, prepared.format.name) == (10, [], "canonical")
-    assert calls == [(i, 10) for i in range(1, 11)]
+    assert calls == [(i, 10) for i in range(1, 11)] + [(i, 5) for i in range(1, 6)]  # recordings, participants
     cohort = Cohort.load(tmp_path / "out")
     assert not cohort.simulated and cohort.name == "trials"
     assert {t.participant for t in cohort.trials_of("test")} == {"sub-P4"}
@@ -98,6 +110,38 @@ def test_formats_meet_in_the_canonical_one_unless_one_is_asked_for(tmp_path: Pat
     recording = (cohort := Cohort.load(tmp_path / "asked")).read(cohort.trials[0])
     assert recording.format.name == "leg" and recording.observed.tolist() == [True, False]
     np.testing.assert_allclose(recording.channel("Knee.x"), -np.deg2rad(knee(0)), atol=1e-4)
+
+
+def test_trials_are_not_in_memory_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def read(*args):
+        nonlocal most
+        recording = read_recording(*args)
+        alive.append(weakref.ref(recording.values))
+        most = max(most, sum(a() is not None for a in alive))
+        return recording
+
+    monkeypatch.setattr(table_source, "read_recording", read)
+    prepare_table(table(lay_out(tmp_path / "in"), [walk(i) for i in range(10)]), tmp_path / "out")
+    assert len(alive) == 20 and most <= 3
+
+
+def test_sets_of_markers_become_one_of_all_markers(tmp_path: Path):
+    folder = lay_out(tmp_path / "in")
+    markers(folder / "a.trc", ["LASI", "RASI", "HEAD"])
+    markers(folder / "b.trc", ["HEAD", "LASI", "TOE"])
+    rows = [{"file": f"{n}.trc", "participant": n, "task": "walk"} for n in "ab"]
+    prepared = prepare_table(table(folder, rows), tmp_path / "out")
+    assert (prepared.written, prepared.left_out, prepared.format.name) == (2, [], "markers")
+    cohort = Cohort.load(tmp_path / "out")
+    first, second = (cohort.read(t) for t in cohort.trials)
+    assert first.format.names[::3] == ("LASI.x", "RASI.x", "HEAD.x", "TOE.x")
+    assert first.observed[::3].tolist() == [True, True, True, False]
+    assert second.observed[::3].tolist() == [True, False, True, True]
+    np.testing.assert_allclose(second.channel("HEAD.y"), first.channel("LASI.y"), atol=1e-4)
+    np.testing.assert_allclose(second.channel("LASI.y"), first.channel("RASI.y"), atol=1e-4)
 
 
 def test_each_bad_line_is_listed_with_its_reason_and_the_others_are_written(tmp_path: Path):

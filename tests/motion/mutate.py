@@ -31,7 +31,7 @@ import numpy as np
 
 from biomechjax.errors import InputError
 from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.readers import read_recording
+from biomechjax.motion.readers import READERS, read_recording
 
 LIMIT_S = 5.0
 LIMIT_BYTES = 2**30
@@ -46,6 +46,12 @@ class Sound:
 
     path: Path
     options: ReadOptions = ReadOptions()
+    beside: tuple[Path, ...] = ()  # files that belong to it, whose names begin as its own does
+
+    @property
+    def suffix(self) -> str:
+        """The ending by which its reader is found."""
+        return next(ending for ending in READERS if self.path.name.lower().endswith(ending))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Damaged:
     kind: str  # name of the damage
     content: bytes
     options: ReadOptions = ReadOptions()
+    beside: tuple[tuple[str, bytes], ...] = ()  # ending and content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +136,8 @@ def bad_numbers(data: bytes, rng: np.random.Generator) -> bytes:
         words[rng.integers(end, size=3)] = rng.choice(np.array([np.nan, np.inf, -3e38, 1e-40, 0], np.float32), 3)
         return words.tobytes()
     found = list(re.finditer(rb"[-+.\d][-+.\deE]*", data))
+    if not found:
+        return data + NUMBERS[rng.integers(len(NUMBERS))]
     if rng.random() < 0.5:
         found = found[:40]
     chosen = sorted({int(i) for i in rng.integers(len(found), size=int(rng.choice([1, 3, 20])))}, reverse=True)
@@ -192,8 +201,12 @@ def mutants(files: Sequence[Sound], count: int, seed: int) -> Iterator[Damaged]:
     for i in range(count):
         source = files[i % len(files)]
         mutation = MUTATIONS[(i // len(files)) % len(MUTATIONS)]
-        content = mutation(source.path.read_bytes(), rng)
-        yield Damaged(source.path.suffix.lower(), mutation.__name__, content, source.options)
+        stem = source.path.name[: -len(source.suffix)]
+        contents = {p.name.removeprefix(stem): p.read_bytes() for p in (source.path, *source.beside)}
+        at = list(contents)[rng.integers(len(contents))]
+        contents[at] = mutation(contents[at], rng)
+        first, *beside = contents.items()
+        yield Damaged(source.suffix, mutation.__name__, first[1], source.options, tuple(beside))
 
 
 def outcomes(damaged: Iterable[Damaged], read: Read = read_recording, limit_s: float = LIMIT_S) -> list[Outcome]:
@@ -204,6 +217,8 @@ def outcomes(damaged: Iterable[Damaged], read: Read = read_recording, limit_s: f
         for one in damaged:
             path = Path(folder) / f"damaged{one.suffix}"
             path.write_bytes(one.content)
+            for ending, content in one.beside:
+                (Path(folder) / f"damaged{ending}").write_bytes(content)
             start = time.monotonic()
             connection.send((path, one.options))
             try:

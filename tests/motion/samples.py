@@ -1,6 +1,8 @@
 """A small sound file of every kind that can be written here, to be damaged."""
 
+import gzip
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +36,24 @@ def write_samples(folder: Path) -> list[Sound]:
         Sound(test_clips.deepmimic(folder / "a.txt")),
         Sound(test_clips.gaitkit(folder / "a.json", 25.0)),
     ]
+    angles = np.rad2deg(0.5 * np.sin(np.arange(40)[:, None] / 9 + np.arange(66)))
+    np.savetxt(folder / "a_angles.txt", angles, fmt="%.2f", delimiter=",")
+    packed = folder / "b_angles_inc.txt.gz"
+    packed.write_bytes(gzip.compress((folder / "a_angles.txt").read_bytes()))
+    files += [Sound(folder / "a_angles.txt"), Sound(packed), _bids(folder)]
     if importlib.util.find_spec("ezc3d"):
         import test_c3d
 
         files.append(Sound(test_c3d.write(folder / "a.c3d", test_c3d.walker(0))))
     return files
+
+
+def _bids(folder: Path) -> Sound:
+    stem = "sub-1_task-walk_tracksys-imu"
+    files = [folder / f"{stem}_{name}" for name in ("motion.tsv", "channels.tsv", "motion.json")]
+    np.savetxt(files[0], np.stack([*test_table.WALK.values()], axis=1), fmt="%.5f", delimiter="\t")
+    units = ["m" if "_t" in n else "deg" for n in test_table.WALK]
+    rows = "".join(f"{n}\tn/a\t{n}\t{u}\n" for n, u in zip(test_table.WALK, units, strict=True))
+    files[1].write_text("name\tcomponent\ttracked_point\tunits\n" + rows)
+    files[2].write_text(json.dumps({"SamplingFrequency": 30.0, "TaskName": "walk"}))
+    return Sound(files[0], beside=tuple(files[1:]))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from biomechjax.errors import InputError
 from biomechjax.motion import c3d
@@ -131,7 +132,7 @@ def test_names_in_another_encoding_can_be_printed(tmp_path: Path):
         ({"Ann:RKneeAngles": 1, "Bob:RKneeAngles": 1}, "mm", "RKneeAngles stands twice; expected one person"),
         ({"M1": 1, "Ann:M1": 1}, "mm", "marker 'M1' stands twice"),
         ({"M1": 1}, "furlong", "POINT:UNITS is 'furlong'"),
-        ({"M1": np.nan}, "mm", "no channel of format markers is in the file"),
+        ({"M1": np.nan}, "mm", "no channel of format markers was observed"),
         ({"M1": 1e12}, "mm", "channel M1.x is 1e.09 in frame 0"),
     ],
 )
@@ -310,3 +311,22 @@ def test_channels_go_together_as_in_walks_of_opensim(one: str, other: str, sign:
     path = WALKS / "opencap_walking1.mot"
     if path.is_file():
         assert together(read_recording(path), (one, other)) * sign > 0.15
+
+
+@pytest.mark.parametrize("name", ["HC002D06.c3d", "HC002D25.c3d"])
+def test_pelvis_angles_are_in_the_order_of_opensim(name: str):
+    """Put together as tilt, list, rotation they give the attitude of the pelvis markers, in a walk and in a turn."""
+    if not (CHILDREN / name).is_file():
+        pytest.skip(f"{name} of the biomechZoo sample study is not here")
+    recording, file = read_recording(CHILDREN / name), c3d._load(CHILDREN / name)
+    left, right, back = (file.points[:, file.names.index(n)] for n in ("LASI", "RASI", "SACR"))
+    across = (right - left) / np.linalg.norm(right - left, axis=1, keepdims=True)
+    forward = 0.5 * (left + right) - back
+    forward -= np.sum(forward * across, axis=1, keepdims=True) * across
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    markers = np.stack([forward, np.cross(across, forward), across], axis=2)[:, [0, 2, 1]] * [[1], [1], [-1]]
+    x, y, z = (recording.channel(f"RPelvisAngles.{axis}") for axis in "xyz")
+    angles = Rotation.from_euler("ZXY", np.stack([-x, -y, z], axis=1))
+    # The laboratory is turned by quarter turns against the direction of walking; that is the same in all frames.
+    apart = Rotation.from_matrix(markers) * angles.inv()
+    assert np.rad2deg((apart[0].inv() * apart).magnitude()).max() < 0.05

@@ -9,7 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from biomechjax.motion.features import Placement, from_features, to_features
 from biomechjax.motion.format import load_format
+from biomechjax.motion.mapping import to_format
 from biomechjax.motion.readers import read_recording
+from biomechjax.motion.recording import Recording
 
 RATE_HZ = 30.0
 CANONICAL = load_format("canonical")
@@ -129,3 +131,20 @@ def test_anatomical_reference_keeps_postures(walk: np.ndarray):
     knee = CANONICAL.indices["knee_angle_r"]
     np.testing.assert_array_equal(features[:, knee], walk[:, knee])
     assert isinstance(placement, Placement) and placement.posture == 0
+
+
+def test_plugin_gait_has_the_features_of_its_canonical_counterpart():
+    """There both signs of the pelvis are opposite; channels that mean the same share a column of a tokenizer."""
+    own = load_format("plugin_gait")
+    values = np.zeros((60, own.size), np.float32)
+    at = [own.indices[f"RPelvisAngles.{axis}"] for axis in "xyz"]
+    values[:, at] = np.stack([np.full(60, 0.2), np.full(60, -0.1), np.linspace(0, 3, 60)], axis=1)
+    recording = Recording(own, 30.0, values, np.ones(own.size, bool))
+    other = to_format(recording, CANONICAL)
+    found, placement = to_features(own, 30.0, values)
+    expected, _ = to_features(CANONICAL, 30.0, other.values)
+    for name, mine, sign in own.canonical:
+        column = sign * found[:, own.indices[mine]]
+        np.testing.assert_allclose(column, expected[:, CANONICAL.indices[name]], atol=1e-5, err_msg=name)
+    assert np.ptp(found[:, at[0]]) > 0.1  # in the order of the file it is constant
+    np.testing.assert_allclose(from_features(own, 30.0, found, placement), values, atol=1e-5)

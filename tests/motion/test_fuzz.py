@@ -16,15 +16,23 @@ from biomechjax.motion.readers import READERS
 
 def test_damaged_files_are_read_or_refused(tmp_path: Path):
     sources = write_samples(tmp_path)
-    assert {p.path.suffix for p in sources} >= set(READERS) - {".c3d", ".parquet"}  # these need other packages
-    whole = mutate.outcomes([mutate.Damaged(s.path.suffix, "none", s.path.read_bytes(), s.options) for s in sources])
+    plain = {"_angles_inc.txt", "_angles.txt.gz"}  # as the two other endings of UI-PRMD
+    others = {".c3d", ".parquet"}  # these need other packages
+    assert {s.suffix for s in sources} >= set(READERS) - plain - others
+    whole = mutate.outcomes([_whole(source) for source in sources])
     assert [o.outcome for o in whole] == ["read"] * len(sources)
     count = len(mutate.MUTATIONS) * len(sources)
     found = mutate.outcomes(mutate.mutants(sources, count, seed=0))
     bad = [o for o in found if o.outcome not in ("read", "refused")]
     assert len(found) == count and not bad
     assert sum(o.outcome == "refused" for o in found) > count / 2
-    assert all("damaged." in o.detail for o in found if o.outcome == "refused")
+    assert all("damaged" in o.detail for o in found if o.outcome == "refused")
+
+
+def _whole(source: mutate.Sound) -> mutate.Damaged:
+    stem = source.path.name[: -len(source.suffix)]
+    beside = tuple((p.name.removeprefix(stem), p.read_bytes()) for p in source.beside)
+    return mutate.Damaged(source.suffix, "none", source.path.read_bytes(), source.options, beside)
 
 
 def _bad_reader(path: Path, options: ReadOptions) -> None:

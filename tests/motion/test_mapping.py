@@ -61,6 +61,14 @@ def test_two_formats_meet_in_the_canonical_one_and_back():
     np.testing.assert_array_equal(back.channel("Knee.x"), own.channel("Knee.x"))
 
 
+def test_formats_of_one_name_correspond_by_name_and_unit():
+    other = MotionFormat.from_dict({"name": "leg", "channels": [["Odd", "rad", "Odd"], ["Up", "rad", "Up"]]})
+    found = to_format(own := recording(MotionFormat.from_dict(LEG)), other)
+    np.testing.assert_array_equal(found.channel("Odd"), own.channel("Odd"))
+    assert found.observed.tolist() == [True, False]
+    assert "3 channels of format leg have no counterpart in leg and were dropped: Knee.x, Hip.x, Up." in found.notes
+
+
 def test_a_channel_that_was_not_recorded_stays_masked():
     found = to_format(recording(MotionFormat.from_dict(LEG), [True, False, True, False]), CANONICAL)
     assert not found.observed[CANONICAL.indices["hip_flexion_r"]]
@@ -132,3 +140,20 @@ def test_vicon_squats_flex_hips_knees_and_ankles():
                 assert -150 < knee[deepest] < -90 and abs(knee[0]) < 30
                 assert hip[deepest] - hip[0] > 60 and ankle[deepest] - ankle[0] > 15
     assert "zero that differs between people" in found.notes[-1]
+
+
+def test_sides_of_cmu_are_mirror_images():
+    """Over walking trials left and right do the same, so that their means change places in a mirror."""
+    archive = DATA / "cmu_mocap_expmap" / "cmu_expmap.npz"
+    if not archive.is_file():
+        pytest.skip(f"the CMU recordings are not at {archive}")
+    format = load_format("cmu_expmap")
+    with np.load(archive, allow_pickle=False) as arrays:
+        values = np.concatenate([arrays[n] for n in arrays.files if "__walking__" in n])
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    legs = [c for c in format.channels if c.name.startswith(("lfemur", "ltibia", "lfoot", "lhumerus", "lradius"))]
+    checked = [c for c in legs if spread[format.indices[c.name]] > 0.03]
+    assert len(checked) > 10
+    for c in checked:
+        left, right = (mean[format.indices[n]] for n in (c.name, c.partner))
+        assert c.mirror_sign * right == pytest.approx(left, abs=0.08), c.name

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 from PIL import Image
 from walks import STRIDE_S, SWING, children, pendulum_walk, standing
 
-from biomechjax.errors import InputError
 from biomechjax.motion import pictures
+from biomechjax.motion.bids_motion import SIMULATED
 from biomechjax.motion.events import gait_events, observe_feet
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.kinematics import forward_kinematics
@@ -26,10 +25,10 @@ from biomechjax.motion.pictures import (
     cycle_curves,
     draw_angles,
     draw_reconstruction,
+    draw_strip,
     facing_ahead,
     normative,
     save_animation,
-    save_strip,
     strip_frames,
 )
 from biomechjax.motion.recording import Recording
@@ -87,7 +86,8 @@ def test_stick_figures_walk_to_the_right(monkeypatch: pytest.MonkeyPatch, facing
 
     monkeypatch.setattr(pictures, "_rendered", without_opengl)
     walk = pendulum_walk(30.0, heading=np.full(240, facing))
-    frames = strip_frames(walk, events_of(walk))
+    frames, when = strip_frames(walk, events_of(walk))
+    assert when[0] == "0 %" and when[-1] == "100 %"
     assert (frames[-1] - frames[0]) / 30 == pytest.approx(STRIDE_S, abs=0.04)
     found, rendered = body_pictures(walk, frames)
     assert not rendered and len(found) == 8
@@ -133,11 +133,27 @@ def test_a_reconstruction_is_drawn_beside_the_original():
     assert axis.get_ylabel() == "x\n(m)" and axis.lines[0].get_ydata()[-1] == 1
 
 
-def test_strip_and_animation_are_files_of_their_kind(tmp_path: Path):
+def test_a_strip_says_who_and_when_and_leaves_out_what_is_empty():
+    shots = [np.full((SIZE, SIZE, 3), 255, np.uint8) for _ in range(3)]
+    for i, shot in enumerate(shots):
+        shot[50:60, 100 + 10 * i : 110 + 10 * i] = 0
+    still = standing(2.0)
+    frames, when = strip_frames(still, events_of(still), 3)
+    assert (frames, when) == ([0, 100, 199], ["0.0 s", "1.0 s", "2.0 s"])
+    figure = draw_strip(still, shots, when)
+    assert [a.get_xlabel() for a in figure.axes] == when
+    assert {np.shape(a.images[0].get_array()) for a in figure.axes} == {(SIZE, 38, 3)}  # 100 to 130, and 4 around
+    assert figure.get_suptitle() == "standing, right red, left blue"
+    made_up = dataclasses.replace(still, notes=(SIMULATED,))
+    assert draw_strip(made_up, shots, ["0 %"] * 3).get_suptitle().startswith("SIMULATED person: standing")
+    assert draw_angles(made_up, events_of(made_up)).get_suptitle().startswith("SIMULATED person: standing")
+    walk = pendulum_walk(30.0)
+    assert "children" in draw_angles(walk, events_of(walk)).get_suptitle()  # whose band it is
+
+
+def test_an_animation_is_a_gif(tmp_path: Path):
     shots = [np.full((SIZE, SIZE, 3), grey, np.uint8) for grey in (0, 100, 200)]
-    save_strip(shots, tmp_path / "a.png")
     save_animation(shots, 12.5, tmp_path / "a.gif")
-    assert Image.open(tmp_path / "a.png").size == (3 * SIZE, SIZE)
     gif = Image.open(tmp_path / "a.gif")
     assert gif.n_frames == 3 and gif.info["duration"] == 80
 
@@ -151,23 +167,44 @@ def write_walk(path: Path) -> Path:
     return path
 
 
-def test_command(tmp_path: Path):
-    write_walk(tmp_path / "walk.mot")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "walk.mot", "--out", "new/out", "--height-m", "1.8"],
-        cwd=tmp_path,
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *words],
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+def test_command(tmp_path: Path):
+    write_walk(tmp_path / "walk.mot")
+    done = run(tmp_path, "walk.mot", "--out", "new/out", "--height-m", "1.8")
     assert done.returncode == 0, done.stderr
     assert "walking_speed_m_s               1.2 m/s" in done.stdout
     assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == ["walk_angles.png", "walk_body.png"]
 
 
-def test_command_refuses_a_file_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = str(write_walk(tmp_path / "walk.mot"))
-    monkeypatch.setattr(sys, "argv", ["plot_motion.py", path, "--out", path])
-    with pytest.raises(InputError, match="--out .*walk.mot: not a folder that can be written to: File exists"):
-        runpy.run_path(str(SCRIPT))["main"]()
+def test_command_takes_other_formats_and_what_a_file_does_not_say(tmp_path: Path):
+    """Canonical meanings of a lab's own channels, in degrees at a rate that only the flags tell."""
+    names = {"K": "knee_angle_", "H": "hip_flexion_"}
+    channels = [[f"{s}{n}", "rad", f"{o}{n}"] for s, o in ("RL", "LR") for n in names]
+    same = [f'{name}{s.lower()} = "{s}{n}"' for s in "RL" for n, name in names.items()]
+    toml = f'name = "lab"\nchannels = {channels}\n[canonical]\n' + "\n".join(same)
+    (tmp_path / "lab.toml").write_text(toml)
+    walk = pendulum_walk(30.0, 4.0)
+    columns = [np.rad2deg(walk.channel(f"{names[n]}{s.lower()}")) for s in "RL" for n in names]
+    rows = [",".join(f"{x:.4f}" for x in row) for row in np.stack(columns, axis=1)]
+    (tmp_path / "walk.csv").write_text("\n".join([",".join(c[0] for c in channels), *rows]))
+    assert "give the unit" in run(tmp_path, "walk.csv", "--format", "lab.toml", "--rate-hz", "30").stderr
+    done = run(tmp_path, "walk.csv", "--format", "lab.toml", "--rate-hz", "30", "--unit", "deg")
+    assert done.returncode == 0, done.stderr
+    assert "cadence_steps_min               109 steps/min" in done.stdout
+
+
+def test_command_refuses_a_file_for_a_folder(tmp_path: Path):
+    write_walk(tmp_path / "walk.mot")
+    done = run(tmp_path, "walk.mot", "--out", "walk.mot")
+    assert done.returncode == 2
+    assert "--out walk.mot: not a folder that can be written to: File exists" in done.stderr
