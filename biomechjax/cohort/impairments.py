@@ -1,8 +1,10 @@
 """How each clinical group and each device changes a way of moving.
 
-Directions follow the clinical gait literature named at each function; sizes at full severity are chosen here so that
-mild patients look nearly normal and groups overlap as people do. Every effect is scaled by severity (0 to 1) and by an
-own random gain per person and effect, so no two patients of a group deviate alike.
+Directions follow the clinical gait literature named at each function. Sizes are those at full severity; patients have a
+mean severity of 0.56 (`people`), so that a published mean difference between a group and healthy people is about 0.56
+of the size here. Where a function names figures, the sizes beside them were set or checked by these; all other sizes
+are chosen here, so that mild patients look nearly normal and groups overlap as people do. Every effect is scaled by
+severity (0 to 1) and by an own random gain per person and effect, so no two patients of a group deviate alike.
 """
 
 import dataclasses
@@ -35,7 +37,12 @@ def _side_lag(p: Pattern, side: int, fraction: float) -> None:
 
 
 def stroke(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """Hemiparetic gait: stiff knee, drop foot, circumduction, hip hike, flexed arm (Olney & Richards 1996)."""
+    """Hemiparetic gait: stiff knee, drop foot, circumduction, hip hike, flexed arm (Olney & Richards 1996).
+
+    A knee is stiff that bends by less than 44 degrees in swing, 17 less than the other: thresholds found in 50 people
+    after a stroke, about half of them stiff (a cluster analysis of definitions of stiff-knee gait). Here the knee loses
+    15 degrees on average.
+    """
     a = sides[0]
     p.knee_swing_loss_deg[a] += d.add(26)
     p.knee_loading[a] *= d.factor(0.5)
@@ -59,7 +66,11 @@ def stroke(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
 
 
 def parkinson(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """Short steps at kept cadence, little arm swing, stooped trunk, slow turns (Morris et al. 1994; Hausdorff 1998)."""
+    """Short steps at kept cadence, little arm swing, stooped trunk, slow turns (Morris et al. 1994; Hausdorff 1998).
+
+    In early disease speed is 0.82 against 1.33 m/s and cadence 102 against 114 steps/min (Pistacchi et al. 2017, Funct
+    Neurol 32:28); here people lose a quarter of their speed and keep their cadence.
+    """
     worse = d.rng.integers(2)  # arm swing is lost more on one side
     p.walk_ratio *= d.factor(0.6)
     p.speed *= d.factor(0.6)
@@ -81,7 +92,11 @@ def parkinson(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
 
 
 def transtibial(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """No active push-off, less loading flexion, longer stance on the sound side (Winter & Sienko 1988)."""
+    """No active push-off, less loading flexion, longer stance on the sound side (Winter & Sienko 1988).
+
+    Speed is 0.99 m/s after trauma and 0.85 after vascular disease against 1.42 (Hermodsson et al. 1994, Prosthet Orthot
+    Int 18:68); of the former that is the share 0.70, at mean severity 0.53 ** 0.56.
+    """
     a = sides[0]
     p.push_off[a] *= d.rng.uniform(0.2, 0.5)  # the foot has no muscle, however well the person walks
     p.foot_drop_deg[a] -= d.rng.uniform(0, 3)
@@ -92,13 +107,17 @@ def transtibial(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
     p.stance_shift[a] -= 0.01 + d.add(0.03)
     p.stance_shift[1 - a] += d.add(0.03)
     p.trunk_sway_deg[a] += d.add(3)
-    p.speed *= d.factor(0.65)
+    p.speed *= d.factor(0.53)
     p.turn_time *= d.factor(1.4)
     p.transfer_time *= d.factor(1.4)
 
 
 def transfemoral(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """Knee held straight in stance, hip hike, vaulting, marked timing asymmetry (Jaegers et al. 1995)."""
+    """Knee held straight in stance, hip hike, vaulting, marked timing asymmetry (Jaegers et al. 1995).
+
+    Everything spatial and temporal is further from normal than after a transtibial amputation (Schmid-Zalaudek et al.
+    2022, kinetic gait data of 865 patients); no figures of theirs stand behind the sizes.
+    """
     a = sides[0]
     p.push_off[a] *= d.rng.uniform(0.2, 0.5)
     p.foot_drop_deg[a] -= d.rng.uniform(0, 3)
@@ -113,16 +132,20 @@ def transfemoral(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
     _side_lag(p, a, d.add(0.03))
     p.trunk_sway_deg[a] += d.add(7)
     p.push_off[1 - a] *= d.factor(1.2)
-    p.speed *= d.factor(0.55)
+    p.speed *= d.factor(0.48)
     p.turn_time *= d.factor(1.6)
     p.transfer_time *= d.factor(1.6)
 
 
 def knee_osteoarthritis(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """A stiff knee, flexion contracture and trunk lean over the painful side (Mundermann et al. 2005)."""
+    """A stiff knee, flexion contracture and trunk lean over the painful side (Mundermann et al. 2005).
+
+    Knees bend by 10.3 against 18.0 degrees in stance (0.36 ** 0.56 of it) and by 54.8 against 61.2 in swing (a case
+    control study of 23 patients, BMC Musculoskelet Disord 2013, 14:169).
+    """
     for a in sides:
-        p.knee_loading[a] *= d.factor(0.4)
-        p.knee_swing_loss_deg[a] += d.add(15)
+        p.knee_loading[a] *= d.factor(0.36)
+        p.knee_swing_loss_deg[a] += d.add(11)
         p.knee_flexion_deg[a] += d.add(6)
         p.hip_adduction_deg[a] += d.add(2)
         p.trunk_sway_deg[a] += d.add(7)
@@ -134,7 +157,10 @@ def knee_osteoarthritis(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
 
 
 def crouch_gait(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """Knees flexed in stance, hips flexed and turned in, arms held out (Rodda et al. 2004)."""
+    """Knees flexed in stance, hips flexed and turned in, arms held out (Rodda et al. 2004, J Bone Joint Surg 86-B:251).
+
+    A knee bent in stance bends less in swing for that alone (van der Krogt et al. 2010, Ann Biomed Eng 38:1593).
+    """
     for a in sides:
         p.knee_flexion_deg[a] += d.add(28)
         p.knee_swing_loss_deg[a] += d.add(24)
@@ -156,13 +182,18 @@ def crouch_gait(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
 
 
 def cervical_myelopathy(p: Pattern, d: _Dose, sides: tuple[int, ...]) -> None:
-    """Wide-based, slow and unsteady with stiff knees and long double support (Kuhtz-Buschbeck et al. 1999)."""
+    """Wide-based, slow and unsteady with long double support (Kuhtz-Buschbeck et al. 1999, Gait Posture).
+
+    Their knees and hips did not differ from controls'; of 62 others, those with disturbed gait bent the knee to 54.8
+    against 60.5 degrees and pushed off to 6.5 against 12.2 degrees of plantarflexion (Lee et al. 2021, Sci Rep
+    11:11179).
+    """
     for a in sides:
         p.hip_adduction_deg[a] -= d.add(6)
         p.knee_loading[a] *= d.factor(0.5)
-        p.knee_swing_loss_deg[a] += d.add(14)
+        p.knee_swing_loss_deg[a] += d.add(10)
         p.foot_drop_deg[a] += d.add(3)
-        p.push_off[a] *= d.factor(0.6)
+        p.push_off[a] *= d.factor(0.45)
         p.stance_shift[a] += d.add(0.045)
         p.arm_swing[a] *= d.factor(0.6)
         p.arm_abduction_deg[a] += d.add(4)

@@ -9,15 +9,16 @@ from scipy.spatial.transform import Rotation
 from biomechjax.cohort import legs
 from biomechjax.cohort.cycle import SUFFIX, canonical
 from biomechjax.cohort.signals import RATE_HZ
-from biomechjax.cohort.steps import BALL, HEEL, Timing, footsteps, planted, support
+from biomechjax.cohort.steps import BALL, HEEL, Timing, clearance, footsteps, planted, support
 from biomechjax.motion.body import skeleton
 
 # Metres of misplaced foot that weigh as much as a radian off the pattern, twice that for the ankle and up to six times
 # for one that does not push off (chosen here).
 STIFFNESS_M, WEAK_ANKLE = 0.012, 4.0
-STRETCHED = 0.9985  # hip to ankle over thigh and shank at the least bend of a standing knee, 6 degrees
+STRETCHED = 0.9995  # hip to ankle over thigh and shank at the least bend of a standing knee, 4 degrees
 RISEN = 0.065  # of body height that a raised heel puts between ankle and ball along the leg
-FREE = np.array([0.02, 0.2, 0.02])  # weight of a foot in the air against one on the ground: it must clear the floor
+FREE = np.array([0.02, 1.0, 0.02])  # weight of a foot in the air against one on the ground: it must clear the floor
+MOST_BENT = np.deg2rad(55.0)  # toes, upwards (chosen here)
 FLOOR_SHARE = 1e-3  # of the load on any foot, so that somebody is always carried
 
 
@@ -69,8 +70,9 @@ def stand(values: np.ndarray, contacts: list[Contact], push_off: np.ndarray, hei
     for columns, of_side in zip(legs.columns(), np.split(angles, 2), strict=True):
         values[:, columns] = of_side
     values[:, column["pelvis_ty"]] = height
-    for s, side, contact in zip(SUFFIX, np.split(ways, 2), contacts, strict=True):
-        _bend_toes(values[:, column[f"mtp_angle{s}"]], side, contact, length)
+    feet, _, _ = legs.place_feet(angles, attitude, place, height_m)
+    for s, side, contact in zip(SUFFIX, np.split(feet, 2), contacts, strict=True):
+        _bend_toes(values[:, column[f"mtp_angle{s}"]], side, contact, height_m)
 
 
 def _shared(carried: np.ndarray, contacts: list[Contact]) -> np.ndarray:
@@ -121,13 +123,19 @@ def _above(foot: np.ndarray, hip: np.ndarray, longest: float | np.ndarray) -> np
     return foot[:, 1] + np.sqrt(np.maximum(longest**2 - apart, 0.25 * longest**2)) - hip[:, 1]
 
 
-def _bend_toes(toes: np.ndarray, way: np.ndarray, contact: Contact, length: float) -> None:
-    """Bends the toes [F] in place so that they stay on the floor while the heel rises over a planted ball."""
-    pitch = np.arcsin(np.clip((way[:, HEEL, 1] - way[:, BALL, 1]) / length, -1, 1))
-    across = skeleton().axes[canonical().indices["mtp_angle_r"]][2]  # the axis is oblique
-    level = np.clip(pitch / across, None, np.deg2rad(55.0))
-    planted_ball = gaussian_filter1d(contact.stays[:, BALL].astype(float), 1.0, mode="nearest")
-    toes += planted_ball * np.maximum(level - toes, 0)
+def _bend_toes(toes: np.ndarray, feet: np.ndarray, contact: Contact, height_m: float) -> None:
+    """Bends the toes [F] up in place where their tips would be lower than a foot [F, 2, 3] may be: while the heel rises
+    over a planted ball, and in the swing."""
+    table = skeleton()
+    tip, joint = table.points["toe_r"][1], table.segments[table.index("toes_r")].offset - table.points["ball_r"][1]
+    reach, hangs = height_m * float(np.hypot(*tip[:2])), float(np.arctan2(-tip[1], tip[0]))
+    along = feet[:, HEEL] - feet[:, BALL]
+    pitch = np.arcsin(along[:, 1] / np.linalg.norm(along, axis=1))
+    above = feet[:, BALL, 1] + joint[1] * height_m * np.cos(pitch) - clearance(contact.stays)
+    steepest = np.arcsin(np.clip(above / reach, -1, 1)) - hangs  # of the toes, at which the tip is as low as it may be
+    across = table.axes[canonical().indices["mtp_angle_r"]][2]  # the axis is oblique
+    bent = np.clip((pitch - steepest) / across, None, MOST_BENT)
+    toes += gaussian_filter1d(np.maximum(bent - toes, 0), 1.0, mode="nearest")
 
 
 def _smooth_sides(x: np.ndarray, sigma: float) -> np.ndarray:

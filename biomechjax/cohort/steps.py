@@ -18,7 +18,7 @@ HEEL, BALL = 0, 1
 HEEL_RISE = 0.24  # of the cycle before toe-off (Perry & Burnfield 2010: heel off at 31 to 35 %, toe-off at 60)
 BALL_RISE = 0.04  # when only the toes are left on the floor (chosen here)
 FOOT_FLAT = 0.07  # of the cycle after the strike (Perry & Burnfield 2010)
-CLEARANCE_M = 0.014  # of the foot over the floor in mid-swing (Winter 1992, Phys Ther 72:45)
+CLEARANCE_M = 0.016  # of the foot over the floor in mid-swing (Winter 1992, Phys Ther 72:45)
 SLOW_M_S = 0.05  # a foot this slow stands
 SOFT_M = 0.004
 
@@ -73,12 +73,18 @@ def footsteps(feet: np.ndarray, stays: np.ndarray, length: float) -> np.ndarray:
         for first, last in moving:
             _bridge(offset[:, point], first, last)
         out[:, point] = feet[:, point] + offset[:, point]
-    for first, last in runs(~np.any(stays, axis=1)):
-        swing = np.sin(np.pi * (np.arange(first, last) - first + 1) / (last - first + 1)) ** 2
-        low = CLEARANCE_M * swing[:, None]
-        out[first:last, :, 1] = low + SOFT_M * np.logaddexp(0, (out[first:last, :, 1] - low) / SOFT_M)
+    low = clearance(stays)[:, None]
+    out[..., 1] = low + SOFT_M * np.logaddexp(0, (out[..., 1] - low) / SOFT_M) * ~stays
     _keep_length(out, stays, length)
     return gaussian_filter1d(out, 0.8, axis=0, mode="nearest")
+
+
+def clearance(stays: np.ndarray) -> np.ndarray:
+    """Least height [F] in metres of a foot whose heel and ball are planted [F, 2]: 0, but for the middle of a swing."""
+    low = np.zeros(len(stays))
+    for first, last in runs(~np.any(stays, axis=1)):
+        low[first:last] = CLEARANCE_M * np.sin(np.pi * (np.arange(first, last) - first + 1) / (last - first + 1)) ** 2
+    return low
 
 
 def _keep_length(ways: np.ndarray, stays: np.ndarray, length: float) -> None:

@@ -65,6 +65,8 @@ class GaitEvents:
 
     Attributes:
         strikes, offs: when the foot touches and leaves the ground.
+        passings: when the foot swings past the other. Feet are fastest there, so that a joint angle that is off by some
+            degrees moves a passing by little: the rhythm of the steps is seen best in these.
         walks: (first, last) moment of each run of steps, at which one foot is furthest ahead of the other.
         step_s: the typical time from step to step; nan where there are none.
         reason: why there are no events; empty where there are some.
@@ -72,6 +74,7 @@ class GaitEvents:
 
     strikes: tuple[np.ndarray, np.ndarray]
     offs: tuple[np.ndarray, np.ndarray]
+    passings: tuple[np.ndarray, np.ndarray]
     walks: tuple[tuple[float, float], ...]
     step_s: float
     reason: str = ""
@@ -141,13 +144,14 @@ def gait_events(feet: Feet) -> GaitEvents:
             offs[1 - side].append((len(balls) - 1 - off) / feet.rate_hz)
     found = [tuple(np.unique(times) for times in both) for both in (strikes, offs)]
     walks = tuple((run[0][0] / feet.rate_hz, run[-1][0] / feet.rate_hz) for run in runs)
-    return GaitEvents(found[0], found[1], walks, step / feet.rate_hz)  # type: ignore[arg-type]
+    passings = _passings(heels + balls, feet.rate_hz)
+    return GaitEvents(found[0], found[1], passings, walks, step / feet.rate_hz)  # type: ignore[arg-type]
 
 
 def _nothing() -> GaitEvents:
     reason = f"no {FEWEST_STEPS} steps in a row of at least {SHORTEST_STEP:.0%} of body height: standing, or too short"
     nothing = (np.zeros(0), np.zeros(0))
-    return GaitEvents(nothing, nothing, (), np.nan, reason)
+    return GaitEvents(nothing, nothing, nothing, (), np.nan, reason)
 
 
 def _leads(feet: Feet, cutoff_hz: float) -> list[tuple[int, int]]:
@@ -162,6 +166,14 @@ def _leads(feet: Feet, cutoff_hz: float) -> list[tuple[int, int]]:
         peaks = find_peaks(mirrored, prominence=prominence)[0] - (len(apart) - 1)
         found += [(int(p), side) for p in peaks if 0 < p < len(apart) - 1]
     return sorted(found)
+
+
+def _passings(ahead_m: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds at which the right and the left foot get past the other, from how far they are ahead [F, 2]."""
+    lead = ahead_m[:, RIGHT] - ahead_m[:, LEFT]
+    n = np.flatnonzero((lead[:-1] < 0) != (lead[1:] < 0))
+    times = (n + lead[n] / (lead[n] - lead[n + 1])) / rate_hz
+    return times[lead[n] < 0], times[lead[n] >= 0]
 
 
 def _runs(leads: list[tuple[int, int]], longest: float, fewest: int) -> list[list[tuple[int, int]]]:

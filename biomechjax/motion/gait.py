@@ -104,13 +104,13 @@ def _stretches(steps: list[Step]) -> list[tuple[float, float]]:
 
 
 def _stride_time(events: GaitEvents, steps: list[Step]) -> float | None:
-    """Seconds of a stride: the common slope of event times over their number, least squares over both feet's strikes
-    and offs, so that a single badly seen event counts little; twice a step where no event comes again. None without
-    a step."""
+    """Seconds of a stride: the common slope of event times over their number, least squares over both feet's strikes,
+    offs and passings, so that a single badly seen event counts little; twice a step where no event comes again. None
+    without a step."""
     spread, product = 0.0, 0.0
     for start, end in _stretches(steps):
         near = 0.5 * events.step_s
-        for times in (*events.strikes, *events.offs):
+        for times in (*events.strikes, *events.offs, *events.passings):
             times = times[(times > start - near) & (times < end + near)]
             if len(times) < 2:
                 continue

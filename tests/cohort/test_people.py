@@ -41,6 +41,29 @@ def test_words_agree_with_each_other(clinic):
         assert 0 <= labels["berg_score"] <= 56
 
 
+def test_groups_differ_from_healthy_people_as_published():
+    """Means over people of what `impairments` cites: the share of comfortable speed that is left, degrees of swing
+    flexion and shares of loading flexion and push-off of the affected knee and ankle."""
+    people = {
+        g: [draw_person(np.random.default_rng([9, i]), g) for i in range(200)]
+        for g in ("unimpaired", "transtibial prosthesis users", "knee osteoarthritis", "cervical myelopathy")
+    }
+    patterns = {
+        g: [(p.pattern, side) for p in ps for side in SIDES[str(p.labels["affected_side"])] or (0, 1)]
+        for g, ps in people.items()
+    }
+    speed = {g: np.mean([p.speed_m_s for p in ps]) for g, ps in people.items()}
+    assert speed["transtibial prosthesis users"] / speed["unimpaired"] == pytest.approx(0.99 / 1.42, abs=0.06)
+    for group, degrees in (("knee osteoarthritis", 61.2 - 54.8), ("cervical myelopathy", 60.5 - 54.8)):
+        assert np.mean([p.knee_swing_loss_deg[s] for p, s in patterns[group]]) == pytest.approx(degrees, abs=1.2)
+    loading, push_off = (
+        np.mean([getattr(p, name)[s] for p, s in patterns[group]])
+        for name, group in (("knee_loading", "knee osteoarthritis"), ("push_off", "cervical myelopathy"))
+    )
+    assert loading == pytest.approx(10.3 / 18.0, abs=0.12)
+    assert push_off == pytest.approx(6.5 / 12.2, abs=0.15)
+
+
 def test_label_rates_leave_something_to_predict(clinic):
     falls = np.mean([p.labels["falls_history"] == "yes" for p, _, _ in clinic])
     no_device = np.mean([p.labels["assistive_device"] == "none" for p, _, _ in clinic])

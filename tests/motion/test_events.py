@@ -31,6 +31,10 @@ def test_closed_form_walk(rate_hz: float, facing: float, hidden: tuple[str, ...]
         nearest = inner[:, None] - (np.arange(-1, 9) * STRIDE_S + start)
         assert len(inner) >= len(strides) - 1
         assert np.abs(nearest).min(axis=1).max() < 0.005
+    for found, start in ((events.passings[RIGHT], 0.75 * STRIDE_S), (events.passings[LEFT], 0.25 * STRIDE_S)):
+        inner = found[found < 7.0]  # at the end of the recording smoothing has nothing beyond
+        assert len(inner) >= len(strides)
+        assert np.abs(inner[:, None] - (np.arange(8) * STRIDE_S + start)).min(axis=1).max() < 0.005
     assert events.step_s == pytest.approx(STRIDE_S / 2, rel=0.03)
 
 
