@@ -30,13 +30,13 @@ from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import init_state, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
 
-TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
+TRAIN = TrainConfig(steps=20, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
 
 
-def tokenizer_run():
+def tokenizer_run(quantizer: str, levels: int):
     """Ragged walks with missing channels, shorter and longer than the window; dropout on, and frequent resets."""
     config = dataclasses.replace(
-        tiny.TOKENIZER, quantizer="rvq", levels=2, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7
+        tiny.TOKENIZER, quantizer=quantizer, levels=levels, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7
     )
     model = Autoencoder(config, tiny.FORMAT.size)
     walks = [tiny.walk(i, 20 + 9 * i, hidden=["x", "knee_l"][: i % 3]) for i in range(10)]
@@ -59,7 +59,9 @@ def train(learner, params, extra, batches: Iterator, strategy: str, devices: int
     runner = Runner(strategy, make_step(learner, optimizer, TRAIN.seed), jax.devices()[:devices])
     state, log = runner.place_state(init_state(params, extra, optimizer)), []
     for _ in range(TRAIN.steps):
-        state, metrics = runner.step(state, runner.place_batch(next(batches)))
+        # Reading one device's metrics does not wait for the others: steps would overlap on a few threads, each holding
+        # some of them until the rest arrive at its next reduction.
+        state, metrics = jax.block_until_ready(runner.step(state, runner.place_batch(next(batches))))
         log.append(runner.metrics(metrics))
     leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
     out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
@@ -79,7 +81,12 @@ def refusal(strategy: str) -> str:
 def main() -> None:
     assert len(jax.devices()) == 8
     out: dict[str, np.ndarray] = {}
-    for name, run in (("tokenizer", tokenizer_run), ("decoder", decoder_run)):
+    runs = {
+        "vq_ema": lambda: tokenizer_run("vq_ema", 1),
+        "rvq": lambda: tokenizer_run("rvq", 2),
+        "decoder": decoder_run,
+    }
+    for name, run in runs.items():
         for strategy, devices in (("dp", 1), ("dp", 8), ("pmap", 8)):
             found = train(*run(), strategy, devices)
             out |= {f"{name}/{strategy}/{devices}/{path}": leaf for path, leaf in found.items()}
