@@ -105,7 +105,8 @@ class MotionTokenizer:
         if stem is None or recording.format.names != stem.format.names:
             raise InputError(
                 f"{recording.source}: format {name}; this tokenizer reads {', '.join(self.stems)}; "
-                "give a checkpoint that was trained on recordings of this format"
+                "give a checkpoint that was trained on recordings of this format, or prepare the cohort with --format "
+                f"{self.formats[0].name} if its channels have meanings there"
             )
         features, placement = prepare_features(recording, self.config.rate_hz, self.statistics[name])
         return stem.join(features), placement

@@ -59,8 +59,8 @@ def train(learner, params, extra, batches: Iterator, strategy: str, devices: int
     runner = Runner(strategy, make_step(learner, optimizer, TRAIN.seed), jax.devices()[:devices])
     state, log = runner.place_state(init_state(params, extra, optimizer)), []
     for _ in range(TRAIN.steps):
-        # Reading one device's metrics does not wait for the others: steps would overlap on a few threads, each holding
-        # some of them until the rest arrive at its next reduction.
+        # Reading one device's metrics does not wait for the other devices, and eight of them share a few threads: steps
+        # are kept from overlapping, so that none can hold the threads that another waits for.
         state, metrics = jax.block_until_ready(runner.step(state, runner.place_batch(next(batches))))
         log.append(runner.metrics(metrics))
     leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
