@@ -176,8 +176,8 @@ class SelfAttention(nn.Module):
             blocks = [(slice(start, stop), slice(stop)) for start, stop in itertools.pairwise(edges)]
         else:
             blocks = [(slice(None), slice(None))]
-        mixed = [_attend(queries[:, q], keys[:, s], values[:, s], mask[:, q, s]) for q, s in blocks]
-        mixed = jnp.concatenate(mixed, axis=1)
+        parts = [_attend(queries[:, q], keys[:, s], values[:, s], mask[:, q, s]) for q, s in blocks]
+        mixed = jnp.concatenate(parts, axis=1)
         return mixed.reshape(b * t, n * h) @ output_weight.reshape(n * h, d), kv
 
 
