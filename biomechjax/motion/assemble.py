@@ -10,7 +10,7 @@ from biomechjax.motion.format import CANONICAL, MotionFormat
 from biomechjax.motion.gaps import fill_channels, unwrap_seen
 from biomechjax.motion.knees import bend_knees_negative
 from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.recording import Recording, to_float32
+from biomechjax.motion.recording import Recording
 from biomechjax.motion.timing import check_increases, even_steps
 
 GIVE_DEGREES = "give the unit deg (in the header of a .mot or .sto, inDegrees=yes)"
@@ -42,7 +42,8 @@ def assemble(
 
     Raises:
         InputError: no column is a channel, the unit of angles is not given, angles said to be in radians are whole
-            turns, time is not finite and increasing (with the row, from 1), or what `to_float32` and `Recording` check.
+            turns, time is not finite and increasing (with the row, from 1), or what `fill_channels` and `Recording`
+            check.
     """
     said = list(notes)
     if dropped := [n for n in columns if n not in format.indices]:
@@ -73,7 +74,7 @@ def assemble(
     said += gap_notes
     if turn_knees and format.name == CANONICAL:
         said += bend_knees_negative(format, values, labels or tuple(columns))
-    return Recording(format, timing, to_float32(values, format.names, path), observed & seen, str(path), tuple(said))
+    return Recording(format, timing, values, observed & seen, str(path), tuple(said))
 
 
 def _in_radians(angle: np.ndarray, name: str, options: ReadOptions, path: Path) -> np.ndarray:

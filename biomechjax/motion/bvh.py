@@ -33,7 +33,7 @@ from biomechjax.errors import InputError
 from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
 from biomechjax.motion.gaps import fill_channels, unwrap_seen
-from biomechjax.motion.recording import Recording, to_float32
+from biomechjax.motion.recording import Recording
 from biomechjax.motion.sides import partners
 from biomechjax.motion.storage import parse_rows
 
@@ -83,7 +83,7 @@ def read_bvh(path: Path | str) -> Recording:
         raw = table[:, column]
         values[:, column] = raw * unit if channel.unit == "m" else unwrap_seen(np.deg2rad(raw[:, None]))[:, 0]
     values, seen, gap_notes = fill_channels(values, rate_hz, names, path)
-    return Recording(format, rate_hz, to_float32(values, names, path), seen, str(path), (note, *gap_notes))
+    return Recording(format, rate_hz, values, seen, str(path), (note, *gap_notes))
 
 
 def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:

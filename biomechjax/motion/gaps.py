@@ -51,14 +51,14 @@ def fill_gaps(
 def fill_channels(
     values: np.ndarray, rate_hz: float, names: Sequence[str], path: Path
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """`fill_gaps` for channels [F, C], radians and metres.
+    """`fill_gaps` for channels [F, C], radians and metres; as float32.
 
     Raises:
-        InputError: a number is out of bounds (`to_float32`), which would spread over a gap.
+        InputError: a number is out of bounds (`to_float32`), perhaps one that was filled in.
     """
-    to_float32(values, names, path)
+    to_float32(values, names, path)  # before one that is spreads over a gap
     filled, seen, notes = fill_gaps(values[:, :, None], rate_hz, names)
-    return filled[:, :, 0], seen, notes
+    return to_float32(filled[:, :, 0], names, path), seen, notes
 
 
 def unwrap_seen(angles: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from biomechjax.errors import InputError
 from biomechjax.motion.format import load_format
 from biomechjax.motion.gaps import fill_channels, unwrap_seen
-from biomechjax.motion.recording import Recording, to_float32
+from biomechjax.motion.recording import Recording
 from biomechjax.motion.tsv import parse_matrix, read_lines
 
 Sensor = Literal["vicon", "kinect"]
@@ -42,4 +42,4 @@ def read_ui_prmd(path: Path, sensor: Sensor | None = None) -> Recording:
     seen = np.isfinite(angles).any(axis=0)
     angles[:, seen] -= 2 * np.pi * np.ceil(np.nanmedian(angles[:, seen], axis=0) / (2 * np.pi) - 0.5)
     values, seen, notes = fill_channels(angles, RATE_HZ[sensor], format.names, path)
-    return Recording(format, RATE_HZ[sensor], to_float32(values, format.names, path), seen, str(path), notes)
+    return Recording(format, RATE_HZ[sensor], values, seen, str(path), notes)
