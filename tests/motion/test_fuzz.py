@@ -1,10 +1,10 @@
 """Damaged files of every kind are read or refused, in time and in bounds; `mutate.py` runs thousands of them."""
 
 import os
+import re
 import subprocess
 import sys
 import time
-import re
 from pathlib import Path
 
 import mutate
