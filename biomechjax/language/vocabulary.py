@@ -1,12 +1,16 @@
 """The decoder's vocabulary: the text ids of a Hugging Face tokenizer, then the codes of a movement."""
 
 import json
+import os
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+# Otherwise transformers says at every start that PyTorch is missing; of transformers only tokenizers are used here.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast  # noqa: E402
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY_FILE = "vocabulary.json"

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from biomechjax.motion.recording import Recording, to_float32
 from biomechjax.motion.trc import marker_recording
 
 AGREE_RAD = np.deg2rad(30)  # pelvis markers and pelvis angles that differ by more do not belong together
-PATIENCE_S = 4.0  # and a second more for every 4 MB; a minute's trial of 1.3 MB takes 0.2 s
+PATIENCE_S = 4.0  # of processor time, and a second more for every 4 MB; a minute's trial of 1.3 MB takes 0.2 s
+LOADED = 10  # times as long may pass where other programs have the processor
 _CHILD = Path(__file__).with_name("c3d_child.py")
 _PROCESSORS = {84: "<", 85: "<", 86: ">"}  # Intel, DEC, MIPS: order of the bytes in a word
 
@@ -141,20 +143,24 @@ def _metres(path: Path, file: _C3D) -> float:
 
 
 def _load(path: Path) -> _C3D:
-    """The file as ezc3d reads it, in a process of its own with limits of memory and time."""
+    """The file as ezc3d reads it, in a process of its own with limits of memory and processor time."""
     if importlib.util.find_spec("ezc3d") is None:
         raise InputError(f"{path}: reading C3D needs ezc3d; pip install 'biomechjax[c3d]'")
     size = _check_header(path)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "points.npz"
+        seconds, limit = PATIENCE_S + size / 4e6, 2**30 + 16 * size
         # -P: the folder of the program has modules of its own that must not stand in for others.
-        command = [sys.executable, "-P", str(_CHILD), str(path), str(out), str(2**30 + 16 * size)]
+        command = [sys.executable, "-P", str(_CHILD), str(path), str(out), str(limit), str(seconds)]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        endless = InputError(f"{path}: ezc3d does not come to an end; the file is damaged")
         try:
-            process = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE_S + size / 4e6)
+            process = subprocess.run(command, capture_output=True, env=environment, timeout=LOADED * seconds)
         except subprocess.TimeoutExpired:
-            raise InputError(f"{path}: ezc3d does not come to an end; the file is damaged") from None
+            raise endless from None
         if process.returncode:
+            if process.returncode == -getattr(signal, "SIGXCPU", 0):
+                raise endless
             said = process.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
             raise InputError(f"{path}: ezc3d cannot read it ({said or 'it crashed'}); export the trial again")
         with np.load(out, allow_pickle=False) as arrays:

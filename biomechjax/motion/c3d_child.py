@@ -1,26 +1,31 @@
 """Reads one C3D file with ezc3d and writes what is of interest as a `.npz`; run as a program by `c3d.py`.
 
-    python c3d_child.py FILE OUT MAX_BYTES
+    python c3d_child.py FILE OUT MAX_BYTES SECONDS
 
-A damaged file makes ezc3d allocate by what its parameters promise, or crash; here that ends only this process.
+A damaged file makes ezc3d allocate by what its parameters promise, crash, or go on for ever; here that ends only this
+process, of which the seconds are processor time.
 """
 
 import contextlib
 import json
+import math
 import re
 import sys
+import time
 
 import numpy as np
 
 NOT_MARKERS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")
 
 
-def main(path: str, out: str, max_bytes: int) -> None:
+def main(path: str, out: str, max_bytes: int, seconds: float) -> None:
     with contextlib.suppress(ImportError):  # Windows has no such limits
         import resource
 
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # -1: none
         resource.setrlimit(resource.RLIMIT_AS, (max_bytes if hard < 0 else min(max_bytes, hard), hard))
+        last = math.ceil(time.process_time() + seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (last, last + 1))
     import ezc3d
 
     file = ezc3d.c3d(path)
@@ -54,4 +59,4 @@ def main(path: str, out: str, max_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))

@@ -179,6 +179,35 @@ def test_ezc3d_that_crashes_or_hangs_is_an_input_error(tmp_path: Path, monkeypat
         read_recording(path)
 
 
+def test_patience_is_of_processor_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file is not refused because other programs have the processor."""
+    path, program, child = write(tmp_path / "a.c3d", walker(0)), tmp_path / "child.py", c3d._CHILD
+    monkeypatch.setattr(c3d, "_CHILD", program)
+    monkeypatch.setattr(c3d, "PATIENCE_S", 1.0)
+
+    def reads_after(delay: str) -> None:
+        program.write_text(
+            "import runpy, time\nimport ezc3d\nread = ezc3d.c3d.__init__\n"
+            f"def slow(file, path):\n    {delay}\n    read(file, path)\n"
+            f"ezc3d.c3d.__init__ = slow\nrunpy.run_path({str(child)!r}, run_name='__main__')\n"
+        )
+
+    reads_after("time.sleep(1.5)")
+    assert read_recording(path).observed.any()
+
+    def run(*args, timeout: float, **kwargs):
+        try:
+            return subprocess_run(*args, timeout=60, **kwargs)
+        except subprocess.TimeoutExpired:
+            pytest.fail("only the clock ends it")
+
+    subprocess_run = subprocess.run
+    monkeypatch.setattr(c3d.subprocess, "run", run)
+    reads_after("while True: pass")
+    with pytest.raises(InputError, match="does not come to an end"):
+        read_recording(path)
+
+
 # Real walks.
 
 
