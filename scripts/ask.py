@@ -48,9 +48,9 @@ def main() -> None:
     speed = straight_line_speed(recording)
     if speed is not None:
         print(f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame")
-    if len(codes) > model.longest:
-        seconds = model.longest / model.tokenizer.config.tokens_per_second
-        print(f"note: the model reads at most {model.longest} tokens; it is asked about the first {seconds:.1f} s")
+    step_s = model.tokenizer.config.frames_per_step / model.tokenizer.config.rate_hz
+    if recording.duration_s > (read_s := model.longest * step_s):
+        print(f"note: the model reads only the first {read_s:.1f} s")
     answers = ask(model, [codes] * len(args.questions), args.questions, batch_size=len(args.questions))
     for question, answer in zip(args.questions, answers, strict=True):
         print(f"\nQ: {question}\nA: {answer}")

@@ -32,8 +32,8 @@ def ask(
     model: TrainedDecoder, codes: Sequence[np.ndarray], questions: Sequence[str], batch_size: int = 32
 ) -> list[str]:
     """The greedy answer to each question about the movement beside it."""
-    renderer, longest = Renderer(model.vocabulary), model.longest
-    prompts = [renderer.prompt((c[:longest],), q) for c, q in zip(codes, questions, strict=True)]
+    renderer = Renderer(model.vocabulary)
+    prompts = [renderer.prompt((model.reads(c),), q) for c, q in zip(codes, questions, strict=True)]
     answers = generate(
         model.config, model.params, prompts, MAX_ANSWER_TOKENS, [model.vocabulary.eos_id], batch_size=batch_size
     )

@@ -61,6 +61,8 @@ class DecoderExperiment:
         preset: a shape of language/config.py.
         text_vocabulary: ids of the text tokenizer that is trained on the question corpus, at most.
         row_length: T of a packed row.
+        codes_per_step: of the codes of a step of movement the decoder reads so many, the first ones, which say most;
+            0 for all.
     """
 
     train: TrainConfig
@@ -68,3 +70,4 @@ class DecoderExperiment:
     mixture: MixtureConfig = MixtureConfig()
     text_vocabulary: int = 768
     row_length: int = 384
+    codes_per_step: int = 0

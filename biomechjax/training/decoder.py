@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from numpy.typing import ArrayLike
 
 from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
@@ -31,7 +32,10 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
     if experiment.preset not in PRESETS:
         raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
     records = Records(data)
-    manifest = records.manifest
+    manifest, movement = records.manifest, records.tokenizer.config
+    read = experiment.codes_per_step or movement.tokens_per_step
+    if not 1 <= read <= movement.tokens_per_step:
+        raise InputError(f"--codes-per-step {read}: a step in {data} has {movement.tokens_per_step} codes")
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     find_strategy(strategy)  # before anything is written
     start_or_resume(out, config)
@@ -39,13 +43,15 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
         vocabulary = Vocabulary.load(out / "vocabulary")
     else:
         text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
-        vocabulary = Vocabulary(text, records.tokenizer.config.codes, records.tokenizer.config.tokens_per_step)
+        vocabulary = Vocabulary(text, read * movement.codebook_size, read)
         vocabulary.save(out / "vocabulary")
     if not (out / "motion_tokenizer").is_dir():
         records.tokenizer.save(out / "motion_tokenizer")
     train = experiment.train
+    whole = records.read("train")
+    shown = [[first_codes(view, movement.tokens_per_step, read).tolist() for view in r.views] for r in whole]
     batches = packed_batches(
-        records.read("train"),
+        [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)],
         Renderer(vocabulary),
         experiment.mixture,
         experiment.row_length,
@@ -78,6 +84,11 @@ def answer_loss(config: DecoderConfig, params: Any, batch: Batch) -> Array:
     return jnp.sum(losses * batch["loss_weights"])
 
 
+def first_codes(codes: ArrayLike, of_step: int, read: int) -> np.ndarray:
+    """The first `read` of the `of_step` codes of each step, [n * of_step] -> [n * read]."""
+    return np.reshape(codes, (-1, of_step))[:, :read].reshape(-1)
+
+
 def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionTokenizer, seed: int) -> Array:
     """Motion rows of the embedding [V,D] from what the codes mean, through a seeded random projection.
 
@@ -92,7 +103,7 @@ def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionToken
         meaning = np.block([[np.zeros((len(moves), meaning.shape[1])), moves], [meaning, np.zeros((len(meaning), 3))]])
     width = embedding.shape[1]
     projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
-    rows = (meaning @ projection * width**-0.5).astype(np.float32)
+    rows = (meaning @ projection * width**-0.5).astype(np.float32)[: vocabulary.codebook_size]
     return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
 
 
@@ -115,8 +126,13 @@ class TrainedDecoder:
 
     @property
     def longest(self) -> int:
-        """Tokens of a movement that the model reads, at most."""
-        return self.experiment["mixture"]["longest"] * self.vocabulary.levels
+        """Steps of a movement that the model reads, at most."""
+        return self.experiment["mixture"]["longest"]
+
+    def reads(self, codes: ArrayLike) -> np.ndarray:
+        """What the model reads of the codes of a movement, as in training."""
+        read = self.vocabulary.levels
+        return first_codes(codes, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
 
     @classmethod
     def load(cls, folder: Path | str) -> "TrainedDecoder":
