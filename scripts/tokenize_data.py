@@ -1,6 +1,7 @@
 """Turn a cohort folder into token records with a trained tokenizer."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -25,13 +26,15 @@ class Arguments:
     views: ViewConfig = ViewConfig()
     seed: int = 0
     """Of the views."""
+    workers: int = os.cpu_count() or 1
+    """Processes that read movements; the records do not depend on it."""
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
     read_config(args.ckpt, "tokenizer")
     tokenizer = MotionTokenizer.load(args.ckpt / "motion_tokenizer")
-    manifest = write_records(tokenizer, Cohort.load(args.data), args.out, args.views, args.seed)
+    manifest = write_records(tokenizer, Cohort.load(args.data), args.out, args.views, args.seed, args.workers)
     Console().print({split: entry["records"] for split, entry in manifest["splits"].items()}, f"records in {args.out}")
 
 

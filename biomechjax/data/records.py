@@ -7,10 +7,14 @@ RECORDS/
   motion_tokenizer/    the tokenizer that wrote them
 """
 
+import collections
+import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +29,10 @@ from biomechjax.data.views import ViewConfig, views
 from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
 from biomechjax.motion.recording import Recording
-from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.tokenizer.tokenizer import MotionTokenizer, Readied
 
 CHUNK = 64  # trials encoded together
+AHEAD = 2  # chunks that are read while one is encoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +57,29 @@ class Record:
 
 
 def write_records(
-    tokenizer: MotionTokenizer, cohort: Cohort, out: Path, config: ViewConfig, seed: int = 0
+    tokenizer: MotionTokenizer, cohort: Cohort, out: Path, config: ViewConfig, seed: int = 0, workers: int = 1
 ) -> dict[str, Any]:
-    """Tokenizes a cohort into a new folder and returns its manifest."""
+    """Tokenizes a cohort into a new folder and returns its manifest.
+
+    Args:
+        workers: processes that read movements and make views of them; the result does not depend on it.
+    """
     sided = [t for t in cohort.trials if {"left", "right"} & set(t.labels.values())]
     if config.mirrored and sided:
         raise InputError(f"{sided[0].path}: its labels name a side, so mirrored views of it would be mislabelled")
-    with new_folder(out) as work:
+    with new_folder(out) as work, _mapping(_Reader(tokenizer, cohort, config, seed), workers) as mapped:
         files = {}
         for split in SPLITS:
             trials = cohort.trials_of(split)
             path = work / f"{split}.arrayrecord"
             writer = ArrayRecordWriter(str(path), "group_size:1")
-            starts = track(range(0, len(trials), CHUNK), f"tokenizing {split} trials", transient=True)
-            for record in _records(
-                tokenizer, cohort, trials, starts, config if split == "train" else ViewConfig(count=1), seed
-            ):
-                writer.write(json.dumps(dataclasses.asdict(record)).encode())
+            jobs = [(i, trial, split == "train") for i, trial in enumerate(trials)]
+            chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+            for read in track(_ahead(mapped, chunks), f"tokenizing {split} trials", len(chunks), transient=True):
+                codes = iter(tokenizer.encode_readied([v for _, readied in read for v in readied]))
+                for record, readied in read:
+                    found = dataclasses.replace(record, views=[next(codes).tolist() for _ in readied])
+                    writer.write(json.dumps(dataclasses.asdict(found)).encode())
             writer.close()
             files[split] = {"records": len(trials), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         tokenizer.save(work / "motion_tokenizer")
@@ -84,23 +95,77 @@ def write_records(
     return manifest
 
 
-def _records(
-    tokenizer: MotionTokenizer, cohort: Cohort, trials: list[Trial], starts: Any, config: ViewConfig, seed: int
-) -> Iterator[Record]:
-    for start in starts:
-        chunk = trials[start : start + CHUNK]
-        recordings = [cohort.read(t) for t in chunk]
-        varied = [views(r, config, np.random.default_rng((seed, start + i))) for i, r in enumerate(recordings)]
-        codes = iter(tokenizer.encode([v for vs in varied for v in vs]))
-        for trial, recording, vs in zip(chunk, recordings, varied, strict=True):
-            yield Record(
-                trial.participant,
-                str(trial.path.relative_to(cohort.path)),
-                trial.labels,
-                [next(codes).tolist() for _ in vs],
-                [v.rate_hz / recording.rate_hz for v in vs],
-                summary(tokenizer, recording),
-            )
+Job = tuple[int, Trial, bool]
+"""Number of the trial in its split, the trial, and whether to make views of it."""
+Read = tuple[Record, list[Readied]]
+"""A record that lacks the codes of its views, and these before they are encoded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """What a worker needs to read a trial."""
+
+    tokenizer: MotionTokenizer
+    cohort: Cohort
+    config: ViewConfig
+    seed: int
+
+    def __call__(self, job: Job) -> Read:
+        number, trial, varied = job
+        recording = self.cohort.read(trial)
+        rng = np.random.default_rng((self.seed, number))
+        made = views(recording, self.config, rng) if varied else [recording]
+        record = Record(
+            trial.participant,
+            str(trial.path.relative_to(self.cohort.path)),
+            trial.labels,
+            [],
+            [v.rate_hz / recording.rate_hz for v in made],
+            summary(self.tokenizer, recording),
+        )
+        return record, [self.tokenizer.ready(v) for v in made]
+
+
+_reader: _Reader  # of a worker process: it is large, and sent once
+
+
+def _set_reader(reader: _Reader) -> None:
+    global _reader
+    _reader = reader
+
+
+def _read_one(job: Job) -> Read:
+    return _reader(job)
+
+
+Mapped = Callable[[list[Job]], Iterable[Read]]
+
+
+@contextlib.contextmanager
+def _mapping(reader: _Reader, workers: int) -> Iterator[Mapped]:
+    """A map of jobs to what the reader makes of them, in order, in so many processes."""
+    if workers <= 1:
+        yield lambda jobs: map(reader, jobs)
+        return
+    # Spawned, not forked: the caller holds threads (JAX does), and a fork of those can hang.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _set_reader, (reader,)) as pool:
+        try:
+            yield lambda jobs: pool.map(_read_one, jobs, chunksize=8)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _ahead(mapped: Mapped, chunks: Iterable[list[Job]]) -> Iterator[list[Read]]:
+    """Each chunk read, while the next ones are being read already."""
+    under_way: collections.deque[Iterable[Read]] = collections.deque()
+    for chunk in chunks:
+        under_way.append(mapped(chunk))
+        if len(under_way) > AHEAD:
+            yield list(under_way.popleft())
+    while under_way:
+        yield list(under_way.popleft())
 
 
 def summary(tokenizer: MotionTokenizer, recording: Recording) -> list[float]:

@@ -199,4 +199,6 @@ def _turns_back(x: np.ndarray, at: int, step: float, speed: float) -> float | No
     velocity = np.diff(x[top - 1 : round(top + step) + 2])  # the first upwards, between frames top - 1 and top
     threshold = -0.5 * min(speed, -velocity.min())
     n = int(np.argmax(velocity <= threshold))
+    if n == 0:  # it fell before already: the highest point within half a step is none of its own
+        return None
     return top - 1.5 + n + (velocity[n - 1] - threshold) / (velocity[n - 1] - velocity[n])

@@ -39,6 +39,16 @@ class Statistics:
 
 
 @dataclasses.dataclass(frozen=True)
+class Readied:
+    """A recording as the networks take it: normalised features [n * frames_per_step, C], the last frame repeated up to
+    a whole step; seen [C], 1 for the channels that were observed; the travel codes [n, 1], or [n, 0] without them."""
+
+    features: np.ndarray
+    seen: np.ndarray
+    travelled: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class MotionTokenizer:
     """Everything needed to turn a recording into codes and back.
 
@@ -114,13 +124,27 @@ class MotionTokenizer:
     def encode(self, recordings: Sequence[Recording]) -> list[np.ndarray]:
         """Codes int32 [n * tokens_per_step] of each recording of any length, n = ceil(F / frames_per_step) steps.
 
-        The last frame is repeated up to a whole step. Long recordings are encoded in windows that overlap, which gives
-        the same codes in bounded memory.
+        Raises:
+            InputError: as `prepare`.
         """
+        return self.encode_readied([self.ready(r) for r in recordings])
+
+    def ready(self, recording: Recording) -> Readied:
+        """What can be done of encoding without the networks; `encode_readied` does the rest."""
+        step, name = self.config.frames_per_step, recording.format.name
+        features, _ = self.prepare(recording)
+        features = np.pad(features, ((0, -len(features) % step), (0, 0)), mode="edge")
+        stem, travelled = self.stems[name], np.zeros((len(features) // step, 0), np.int32)
+        if self.config.travel:
+            root = root_features(stem, self.statistics[name], features, recording.observed)
+            travelled = travel.choose(self.displacements, root, self.config.rate_hz, step)[:, None]
+        return Readied(features, stem.seen(recording.observed), travelled)
+
+    def encode_readied(self, readied: Sequence[Readied]) -> list[np.ndarray]:
+        """Codes as of `encode`. Long recordings are encoded in windows that overlap, which gives the same codes in
+        bounded memory."""
         step, levels = self.config.frames_per_step, len(self.table)
-        features = [self.prepare(r)[0] for r in recordings]
-        features = [np.pad(f, ((0, -len(f) % step), (0, 0)), mode="edge") for f in features]
-        out = [np.zeros((len(f) // step, levels), np.int32) for f in features]
+        out = [np.zeros((len(r.features) // step, levels), np.int32) for r in readied]
         reach = -(-encoder_reach(self.config) // step)
         windows = [(i, chunk) for i, codes in enumerate(out) for chunk in chunks(self.config, len(codes), reach)]
         windows.sort(key=lambda window: window[1].steps)
@@ -131,19 +155,18 @@ class MotionTokenizer:
             valid = np.zeros((BATCH, frames), np.float32)
             observed = np.zeros((BATCH, 1, self.format.size), np.float32)
             for row, (i, chunk) in enumerate(rows):
-                part = features[i][chunk.given.start * step : chunk.given.stop * step]
+                part = readied[i].features[chunk.given.start * step : chunk.given.stop * step]
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
-                observed[row, 0] = self.stems[recordings[i].format.name].seen(recordings[i].observed)
+                observed[row, 0] = readied[i].seen
             codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid, self.common))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
-        if self.config.travel:
-            for i, r in enumerate(recordings):
-                root = root_features(self.stems[r.format.name], self.statistics[r.format.name], features[i], r.observed)
-                travelled = travel.choose(self.displacements, root, self.config.rate_hz, step)
-                out[i] = np.concatenate([travelled[:, None], out[i] + self.config.codebook_size], axis=1)
-        return [codes.reshape(-1) for codes in out]
+        after_travel = self.config.codebook_size * self.config.travel
+        return [
+            np.concatenate([r.travelled, codes + after_travel], axis=1).reshape(-1)
+            for r, codes in zip(readied, out, strict=True)
+        ]
 
     def decode(
         self,

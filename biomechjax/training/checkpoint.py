@@ -64,14 +64,25 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
 
 
 def start_or_resume(folder: Path, config: dict[str, Any]) -> None:
-    """Writes `config.json`, or checks that the folder holds the same run.
+    """Writes `config.json`, or checks that the folder holds the same run; right before training, when nothing that was
+    given can be refused any more.
+
+    Raises:
+        InputError: as `check_run`.
+    """
+    check_run(folder, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / "config.json").write_text(json.dumps(config, indent=1))
+
+
+def check_run(folder: Path, config: dict[str, Any]) -> None:
+    """Checks that a folder is new or empty, or holds the same run; writes nothing.
 
     Raises:
         InputError: the folder holds a run with another experiment or data, naming the first field that differs.
     """
     if not folder.exists() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(config, indent=1))
         return
     old = read_config(folder)
     for field in ("kind", "data_hash", "experiment"):

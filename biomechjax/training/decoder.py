@@ -21,7 +21,7 @@ from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
-from biomechjax.training.checkpoint import read_config, restore_params, run_config, start_or_resume
+from biomechjax.training.checkpoint import check_run, read_config, restore_params, run_config, start_or_resume
 from biomechjax.training.config import DecoderExperiment
 from biomechjax.training.loop import fit
 from biomechjax.training.step import Batch, Learner
@@ -38,15 +38,12 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
         raise InputError(f"--codes-per-step {read}: a step in {data} has {movement.tokens_per_step} codes")
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     find_strategy(strategy)  # before anything is written
-    start_or_resume(out, config)
+    check_run(out, config)
     if (out / "vocabulary").is_dir():
         vocabulary = Vocabulary.load(out / "vocabulary")
     else:
         text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
         vocabulary = Vocabulary(text, read * movement.codebook_size, read)
-        vocabulary.save(out / "vocabulary")
-    if not (out / "motion_tokenizer").is_dir():
-        records.tokenizer.save(out / "motion_tokenizer")
     train = experiment.train
     whole = records.read("train")
     shown = [[first_codes(view, movement.tokens_per_step, read).tolist() for view in r.views] for r in whole]
@@ -61,6 +58,11 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
     shape = preset(experiment.preset, vocabulary.size)
     params = init_params(shape, jax.random.key(train.seed))
     params["embedding"] = embed_codes(params["embedding"], vocabulary, records.tokenizer, train.seed)
+    start_or_resume(out, config)
+    if not (out / "vocabulary").is_dir():
+        vocabulary.save(out / "vocabulary")
+    if not (out / "motion_tokenizer").is_dir():
+        records.tokenizer.save(out / "motion_tokenizer")
     fit(decoder_learner(shape), params, {}, batches, train, out, strategy)
 
 

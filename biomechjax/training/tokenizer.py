@@ -1,6 +1,7 @@
 """Training the motion tokenizer on cohorts."""
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,10 @@ from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.places import Body
 from biomechjax.tokenizer.quantizer import find_quantizer
+from biomechjax.tokenizer.start import init_params, linear_start
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features, root_features
 from biomechjax.tokenizer.union import Stem, unite
-from biomechjax.training.checkpoint import run_config, start_or_resume
+from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.log import draw_curves, read_log
 from biomechjax.training.loop import fit
@@ -42,6 +44,7 @@ HEADLINES = (
     "code_use",
     "perplexity",
 )
+START_BATCHES = 64  # that the straight paths are fitted to
 STD_FLOOR = 0.01  # radians, metres or their rates; a channel that hardly moves must not be blown up into noise
 
 
@@ -69,7 +72,8 @@ def train_tokenizer(
     hashes, names = [c.data_hash() for c in cohorts], [c.name for c in cohorts]
     run = run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts))
     trained = {c.name: sorted({t.participant for t in c.trials_of("train")}) for c in cohorts}
-    start_or_resume(out, run | {"train_participants": trained})
+    run |= {"train_participants": trained}
+    check_run(out, run)
     rng = np.random.default_rng(experiment.train.seed)
     recordings: dict[str, list[Recording]] = {f.name: [] for f in formats}
     checks: dict[str, list[Recording]] = {f.name: [] for f in formats}
@@ -101,6 +105,10 @@ def train_tokenizer(
     body = Body(union, config.rate_hz, *dataclasses.astuple(statistics[union.name])) if needs_body else None
     model = Autoencoder(config, union.size)
     quantizer = find_quantizer(config)
+    params = init_params(model, jax.random.key(experiment.train.seed))
+    sample = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
+    weights = losses.channel_weights(config, union)
+    params = linear_start(params, config, weights, itertools.islice(sample, START_BATCHES))
 
     def finished(state: TrainState) -> MotionTokenizer:
         host = jax.device_get(state.params)
@@ -116,9 +124,10 @@ def train_tokenizer(
         draw_reconstruction(*round_trip(tokenizer, next(iter(checks.values()))[0])).savefig(out / "reconstruction.png")
         return row
 
+    start_or_resume(out, run)
     state = fit(
         tokenizer_learner(model, union, common, body),
-        init_params(model, jax.random.key(experiment.train.seed)),
+        params,
         quantizer.init_state(),
         batches,
         experiment.train,
@@ -174,14 +183,6 @@ def _at_most(recordings: Sequence[Recording], seconds: float) -> list[Recording]
     """All recordings, or where they are longer together, evenly drawn ones of about so many seconds."""
     whole = sum(r.duration_s for r in recordings)
     return list(recordings[:: max(1, round(whole / seconds))])
-
-
-def init_params(model: Autoencoder, key: jax.Array) -> dict[str, Any]:
-    """Fresh parameters: "params" of the autoencoder, "quantizer" of its quantizer."""
-    networks, codes = jax.random.split(key)
-    zeros = np.zeros((1, model.config.frames_per_step, model.channels), np.float32)
-    variables = model.init(networks, zeros, zeros[:, :1], zeros[..., 0])
-    return variables | {"quantizer": find_quantizer(model.config).init_params(codes)}
 
 
 def tokenizer_learner(

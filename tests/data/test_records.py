@@ -11,6 +11,7 @@ import pytest
 import tiny
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from biomechjax.data import records as recording_trials
 from biomechjax.data.records import Record, Records, summary, write_records
 from biomechjax.data.views import ViewConfig, views
 from biomechjax.errors import InputError
@@ -62,6 +63,13 @@ def test_only_training_trials_have_several_views_and_these_are_seeded(cohort, re
     assert other.hash != records.hash
     assert [r.views for r in other.read("train")] != [r.views for r in records.read("train")]
     assert other.read("test") == records.read("test")
+
+
+def test_any_number_of_workers_writes_the_same(cohort, records_folder, tmp_path, monkeypatch):
+    """In chunks that a split does not fill evenly."""
+    monkeypatch.setattr(recording_trials, "CHUNK", 2)
+    manifest = write_records(tiny.tokenizer(), cohort, tmp_path / "two", ViewConfig(count=3), seed=5, workers=2)
+    assert manifest == json.loads((records_folder / "manifest.json").read_text())
 
 
 def test_summary_is_what_it_says():

@@ -15,7 +15,7 @@ from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.averages import Codebook
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
-from biomechjax.training.tokenizer import init_params
+from biomechjax.tokenizer.start import init_params
 
 CONFIG = TokenizerConfig(
     width=8,

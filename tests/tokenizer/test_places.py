@@ -18,7 +18,8 @@ from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.places import Body
-from biomechjax.training.tokenizer import init_params, tokenizer_learner
+from biomechjax.tokenizer.start import init_params
+from biomechjax.training.tokenizer import tokenizer_learner
 
 CANONICAL = load_format("canonical")
 COLUMN = CANONICAL.indices

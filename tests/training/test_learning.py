@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
+from biomechjax.cohort.folder import write_cohort
 from biomechjax.data.records import Records, write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
@@ -137,3 +138,23 @@ def test_codes_of_like_movements_start_as_neighbours():
         return np.linalg.norm(x[:, None] - x, axis=-1)[np.triu_indices(16, 1)]
 
     assert np.corrcoef(distances(rows[start:end]), distances(tokenizer.table[0]))[0, 1] > 0.5
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(cohort, tmp_path):
+    """So that the same --out can be used again with what the message asks for."""
+    unmirrored = dataclasses.replace(
+        cohort.format, channels=tuple(dataclasses.replace(c, mirror_sign=0) for c in cohort.format.channels)
+    )
+    write_cohort(
+        tmp_path / "cohort",
+        name="unmirrored",
+        simulated=True,
+        format=unmirrored,
+        tracking_system="markers",
+        participants=tiny.PEOPLE,
+        trials=lambda row: ((labels, dataclasses.replace(r, format=unmirrored)) for labels, r in tiny.trials_of(row)),
+    )
+    out = tmp_path / "tokenizer"
+    with pytest.raises(InputError, match="--views.mirrored 0"):
+        train_tokenizer(TOKENIZER, [tmp_path / "cohort"], out)
+    assert not out.exists()
