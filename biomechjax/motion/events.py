@@ -188,17 +188,17 @@ def _runs(leads: list[tuple[int, int]], longest: float, fewest: int) -> list[lis
 
 
 def _turns_back(x: np.ndarray, at: int, step: float, speed: float) -> float | None:
-    """Where [F] falls at half of `speed` a frame after its highest point within half a step of frame `at`.
+    """Where [F] falls at half of `speed` a frame after its highest point about half a step around frame `at`.
 
     A foot that is never that fast within the next step counts from half of its own highest speed.
     """
     first, last = max(0, round(at - 0.5 * step)), min(len(x), round(at + 0.5 * step) + 1)
     top = first + int(np.argmax(x[first:last]))
+    while 0 < top and x[top - 1] > x[top]:  # it was highest before, and falls already
+        top -= 1
     if top in (0, len(x) - 1):
         return None
     velocity = np.diff(x[top - 1 : round(top + step) + 2])  # the first upwards, between frames top - 1 and top
     threshold = -0.5 * min(speed, -velocity.min())
     n = int(np.argmax(velocity <= threshold))
-    if n == 0:  # it fell before already: the highest point within half a step is none of its own
-        return None
     return top - 1.5 + n + (velocity[n - 1] - threshold) / (velocity[n - 1] - velocity[n])

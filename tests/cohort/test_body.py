@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from biomechjax.cohort import activities, legs
 from biomechjax.cohort.body import Plan, perform
+from biomechjax.cohort.capture import capture
 from biomechjax.cohort.cycle import canonical
 from biomechjax.cohort.people import GROUPS, Person, draw_person
 from biomechjax.cohort.signals import RATE_HZ
@@ -156,6 +157,18 @@ def test_measured_speed_and_cadence_are_those_of_the_labels(performed, group: st
         measures = measure_gait(recording(values), person.height_m).measures
         assert measures["walking_speed_m_s"].value == pytest.approx(labels["walking_speed_m_s"], abs=0.03)
         assert measures["cadence_steps_min"].value == pytest.approx(labels["cadence_steps_min"], rel=0.02)
+
+
+def test_a_foot_that_goes_back_from_the_first_frame_on_did_not_strike_before_it():
+    """The second of two slow captured walks; it begins when a foot is past its furthest ahead."""
+    rng = np.random.default_rng([2000, 3, 10])
+    person = draw_person(rng, "transtibial prosthesis users")
+    for _ in range(2):
+        values = capture(activities.walk(person, rng)[1].values, rng)
+    gait = measure_gait(recording(values), person.height_m)
+    times = np.concatenate([*gait.events.strikes, *gait.events.offs])
+    assert times.min() >= 0 and times.max() <= (len(values) - 1) / RATE_HZ
+    assert gait.measures["knee_angle_r_range"].value > 0.1
 
 
 def test_unimpaired_angles_are_near_measured_ones(performed):

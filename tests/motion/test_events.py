@@ -5,7 +5,7 @@ import pytest
 from walks import STRIDE_S, children, pendulum_walk, standing
 
 from biomechjax.errors import InputError
-from biomechjax.motion.events import LEFT, RIGHT, _turns_back, gait_events, observe_feet
+from biomechjax.motion.events import LEFT, RIGHT, gait_events, observe_feet
 from biomechjax.motion.gait import measure_gait
 
 # Two feet that swing as opposite cosines: the faster one's speed is at its median sin(45 degrees) of the highest, and
@@ -104,10 +104,3 @@ def test_unseen_knee_is_refused_by_name():
 def test_height_in_centimetres_is_refused():
     with pytest.raises(InputError, match="height 170 m; expected a body height in metres"):
         observe_feet(pendulum_walk(), 170)
-
-
-def test_a_foot_that_was_ahead_before_has_no_moment_of_its_own():
-    """Its highest point within half a step is where that begins: it falls already, and nothing says since when."""
-    falling = -0.01 * np.arange(60.0) ** 2
-    assert _turns_back(falling, at=20, step=10.0, speed=0.1) is None
-    assert _turns_back(-0.01 * (np.arange(60.0) - 20) ** 2, at=20, step=10.0, speed=0.1) == pytest.approx(22.5)
