@@ -8,4 +8,5 @@ def config() -> DecoderExperiment:
     return DecoderExperiment(
         train=TrainConfig(steps=400, batch_size=8, learning_rate=1e-3, weight_decay=0.1, save_every=100),
         mixture=MixtureConfig(code_noise=0.35),
+        codes_per_step=4,
     )

@@ -1,4 +1,4 @@
-"""The tokenizer for UI-PRMD's Vicon angles: few people and short trials, so four tokens for four frames.
+"""The tokenizer for UI-PRMD's Vicon angles: seven tokens for four frames, of which the decoder reads four.
 
 Participant s07 does the one-sided exercises with the other side than s01 to s06 do: mirrored views matter here.
 """
@@ -10,11 +10,11 @@ from biomechjax.training.config import TokenizerExperiment, TrainConfig
 
 def config() -> TokenizerExperiment:
     return TokenizerExperiment(
-        train=TrainConfig(steps=1000, batch_size=32, learning_rate=3e-3, save_every=500),
+        train=TrainConfig(steps=1000, batch_size=32, learning_rate=3e-3, optimizer="muon", save_every=500),
         model=TokenizerConfig(
             width=128,
             quantizer="rvq",
-            levels=4,
+            levels=7,
             level_dropout=0.0,
             ema_decay=0.95,
             reset_below=0.25,
