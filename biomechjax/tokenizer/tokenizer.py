@@ -159,7 +159,7 @@ class MotionTokenizer:
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
                 observed[row, 0] = readied[i].seen
-            codes = np.asarray(_encode(self.model, self.params, self.table, batch, observed, valid, self.common))
+            codes = np.asarray(encode_windows(self.model, self.params, self.table, batch, observed, valid, self.common))
             for row, (i, chunk) in enumerate(rows):
                 out[i][chunk.kept] = codes[row, chunk.inside]
         after_travel = self.config.codebook_size * self.config.travel
@@ -316,7 +316,12 @@ def _bucket(frames: int, step: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(model, params, table, features, observed, valid, common):
+def encode_windows(model, params, table, features, observed, valid, common):
+    """Codes int32 [B,F/4,L], ids in their level's range, of windows [B,F,C] of normalised features.
+
+    `observed` [B,1,C] and `valid` [B,F] say what counts; table [L,Q,E] and `common` [C] or None are a tokenizer's.
+    """
+
     def encoded(observed):
         return find_quantizer(model.config).bound(model.apply(params, features, observed, valid, method="encode"))
 
