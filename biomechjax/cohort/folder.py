@@ -170,7 +170,7 @@ def _trial(root: Path, person: str, about: dict[str, str | float], row: dict[str
     scans, name = root / person / f"{person}_scans.tsv", row["filename"]
     match = _SCAN.fullmatch(name)
     if not match:
-        raise InputError(f"{scans}: {name!r}; expected motion/sub-XXX_task-LABEL_tracksys-NAME_run-NN_motion.tsv")
+        raise InputError(f"{scans}: {name!r}; expected motion/sub-ID_task-LABEL_tracksys-NAME_run-NN_motion.tsv")
     if match[1] != person:
         raise InputError(f"{scans}: {name!r} is of participant {match[1]}, not {person}")
     file = root / person / name

@@ -1,15 +1,12 @@
 """Writing a cohort folder (see `folder` for its layout)."""
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import math
-import multiprocessing
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from biomechjax.cohort.tables import write_matrix, write_table
 from biomechjax.errors import InputError
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
+from biomechjax.workers import mapping
 
 BIDS_VERSION = "1.9.0"  # the first with the Motion extension
 STAGING = ".staging"  # participants while they are written, and the rows of those who are
@@ -69,9 +67,9 @@ def write_cohort(
         (root / STAGING).mkdir(exist_ok=True)
         job = _Job(root, format, tracking_system, trials, resume_key is not None)
         rows: dict[str, list[dict[str, Any]]] = {}
-        # Closed before the folder goes when something fails here: a worker still writing would make it anew.
-        with contextlib.closing(_each(job, participants, workers)) as results:
-            for done, (person, scans) in enumerate(results, start=1):
+        # Ended before the folder goes when something fails here: a worker still writing would make it anew.
+        with mapping(job, workers) as mapped:
+            for done, (person, scans) in enumerate(mapped(participants), start=1):
                 rows[person] = scans
                 if progress:
                     progress(done, len(participants))
@@ -153,24 +151,6 @@ class _Job:
             "MotionFormat": self.format.name,
         }
         _write_json(folder / f"{stem}_motion.json", sidecar)
-
-
-def _each(
-    job: _Job, participants: Sequence[Row], workers: int
-) -> Generator[tuple[str, list[dict[str, Any]]], None, None]:
-    """Runs the job for each participant, in order."""
-    if workers <= 1:
-        yield from map(job, participants)
-        return
-    # Spawned, not forked: the caller may hold threads (JAX does), and a fork of those can hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        chunk = max(1, min(8, len(participants) // (4 * workers)))
-        try:
-            yield from pool.map(job, participants, chunksize=chunk)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _check(participants: Sequence[Row], tracking_system: str) -> None:

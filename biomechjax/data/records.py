@@ -8,12 +8,9 @@ RECORDS/
 """
 
 import collections
-import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from biomechjax.errors import InputError
 from biomechjax.motion.features import to_features
 from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Readied
+from biomechjax.workers import mapping
 
 CHUNK = 64  # trials encoded together
 AHEAD = 2  # chunks that are read while one is encoded
@@ -67,7 +65,7 @@ def write_records(
     sided = [t for t in cohort.trials if {"left", "right"} & set(t.labels.values())]
     if config.mirrored and sided:
         raise InputError(f"{sided[0].path}: its labels name a side, so mirrored views of it would be mislabelled")
-    with new_folder(out) as work, _mapping(_Reader(tokenizer, cohort, config, seed), workers) as mapped:
+    with new_folder(out) as work, mapping(_Reader(tokenizer, cohort, config, seed), workers) as mapped:
         files = {}
         for split in SPLITS:
             trials = cohort.trials_of(split)
@@ -126,38 +124,7 @@ class _Reader:
         return record, [self.tokenizer.ready(v) for v in made]
 
 
-_reader: _Reader  # of a worker process: it is large, and sent once
-
-
-def _set_reader(reader: _Reader) -> None:
-    global _reader
-    _reader = reader
-
-
-def _read_one(job: Job) -> Read:
-    return _reader(job)
-
-
-Mapped = Callable[[list[Job]], Iterable[Read]]
-
-
-@contextlib.contextmanager
-def _mapping(reader: _Reader, workers: int) -> Iterator[Mapped]:
-    """A map of jobs to what the reader makes of them, in order, in so many processes."""
-    if workers <= 1:
-        yield lambda jobs: map(reader, jobs)
-        return
-    # Spawned, not forked: the caller holds threads (JAX does), and a fork of those can hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _set_reader, (reader,)) as pool:
-        try:
-            yield lambda jobs: pool.map(_read_one, jobs, chunksize=8)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _ahead(mapped: Mapped, chunks: Iterable[list[Job]]) -> Iterator[list[Read]]:
+def _ahead(mapped: Callable[[list[Job]], Iterable[Read]], chunks: Iterable[list[Job]]) -> Iterator[list[Read]]:
     """Each chunk read, while the next ones are being read already."""
     under_way: collections.deque[Iterable[Read]] = collections.deque()
     for chunk in chunks:

@@ -24,7 +24,7 @@ FORMAT, POSITIONS = "predictcpgait", "ExperimentalData.Q.subject1.Qs.all"
 
 
 def read_mat(path: Path, options: ReadOptions) -> Recording:
-    """One gait cycle; its rate is a placeholder, one cycle a second, until the caller gives the duration.
+    """One gait cycle, as if it took a second; the caller spreads it over the duration that was given.
 
     `options.array` is `PATH.all[i]`, i the cycle from 0; the format is predictcpgait's unless one is given.
 

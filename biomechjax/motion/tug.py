@@ -118,7 +118,7 @@ def _turns(recording: Recording, facing: np.ndarray, up: int, end: int) -> tuple
     middle = np.median(on_foot[len(on_foot) // 2 : max(len(on_foot) // 2 + 1, 3 * len(on_foot) // 4)])
     changes = np.array([middle - on_foot[0], on_foot[-1] - middle])
     if (np.abs(changes) < TURN).any():
-        degrees = " and ".join(f"{x:.0f}" for x in np.rad2deg(changes))
+        degrees = " and ".join(f"{x:.0f}" for x in np.round(np.rad2deg(changes)) + 0.0)  # no -0
         raise _refusal(recording, f"on foot the person turns by {degrees} degrees; expected two turns back")
     there = _first_change((on_foot - on_foot[0]) / changes[0])
     # The second turn backwards in time, as the first change from how the person sits down.

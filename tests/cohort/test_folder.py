@@ -134,7 +134,7 @@ def edit(file: Path, old: str, new: str) -> None:
         ("sub-01/sub-01_scans.tsv", "run-02", "run-07", "run-07_motion.tsv: absent, though .*sub-01_scans.tsv lists"),
         ("sub-01/sub-01_scans.tsv", "run-02", "run-01", "run-01_motion.tsv stands twice"),
         ("sub-01/sub-01_scans.tsv", "sub-01_task", "sub-02_task", "is of participant sub-02, not sub-01"),
-        ("sub-01/sub-01_scans.tsv", "motion/", "../", "expected motion/sub-XXX_task-LABEL"),
+        ("sub-01/sub-01_scans.tsv", "motion/", "../", "expected motion/sub-ID_task-LABEL"),
         ("motion_format.json", '"hip"', '"knee"', "motion_format.json: .*'knee'"),
         ("motion_format.json", '"channels": [', '"channels": [7, ', "motion_format.json: not a motion format"),
         ("dataset_description.json", "{", "", "dataset_description.json: not readable as JSON"),

@@ -1,0 +1,40 @@
+"""Work spread over processes."""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_job: Callable[[Any], Any]  # of a worker process: it may be large, and is sent once
+
+
+@contextlib.contextmanager
+def mapping(job: Callable[[A], B], workers: int) -> Iterator[Callable[[Sequence[A]], Iterable[B]]]:
+    """A function that maps items to what the job makes of them, in order, in so many processes.
+
+    Each call starts its work at once where there are several processes. All of them have ended when the context does.
+    """
+    if workers <= 1:
+        yield lambda items: map(job, items)
+        return
+    # Spawned, not forked: the caller may hold threads (JAX does), and a fork of those can hang.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _set_job, (job,)) as pool:
+        try:
+            yield lambda items: pool.map(_call, items, chunksize=max(1, min(8, len(items) // (4 * workers))))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _set_job(job: Callable[[Any], Any]) -> None:
+    global _job
+    _job = job
+
+
+def _call(item: Any) -> Any:
+    return _job(item)
