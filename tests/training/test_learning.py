@@ -73,6 +73,7 @@ def test_the_tokenizer_learns(trained_tokenizer, cohort, random_start):
     """On people it has not met: a fraction of the error of one that knows the mean posture only."""
     out, metrics = trained_tokenizer
     losses = logged(out, "reconstruction")
+    assert losses[0] < random_start
     assert np.mean(losses[-20:]) < 0.4 * random_start
     assert np.mean(losses[-20:]) < 0.8 * losses[0]  # the first is that of principal components
     trained = MotionTokenizer.load(out / "motion_tokenizer")
