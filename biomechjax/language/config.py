@@ -9,7 +9,7 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Dimensions of a Gemma 3 text decoder (Gemma 3 technical report, arXiv:2503.19786).
+    """Dimensions of a Gemma 2 or Gemma 3 text decoder (technical reports arXiv:2408.00118 and arXiv:2503.19786).
 
     Attributes:
         vocab_size: V, rows of the embedding, which is also the output head.
@@ -27,6 +27,10 @@ class DecoderConfig:
         rope_scale_global: positions in global layers are divided by this (linear position interpolation).
         query_scale: factor on the attention scores (Gemma's query_pre_attn_scalar ** -0.5); None means
             head_dim ** -0.5.
+        qk_norm: whether queries and keys are normalised (Gemma 3).
+        attention_soft_cap: attention scores are bent into (-cap, cap) by cap * tanh(score / cap) (Gemma 2); None does
+            not.
+        logit_soft_cap: the same of the logits.
         norm_eps: added to the mean square in every RMSNorm.
         compute_dtype: dtype of activations and matrix products; parameters, norms, softmax and logits stay
             float32.
@@ -50,6 +54,9 @@ class DecoderConfig:
     rope_base_global: float = 1_000_000.0
     rope_scale_global: float = 1.0
     query_scale: float | None = None
+    qk_norm: bool = True
+    attention_soft_cap: float | None = None
+    logit_soft_cap: float | None = None
     norm_eps: float = 1e-6
     compute_dtype: str = "float32"
     unroll: int = 1
@@ -63,8 +70,9 @@ class DecoderConfig:
         for name in positive.split():
             if getattr(self, name) <= 0:
                 raise ValueError(f"DecoderConfig.{name} is {getattr(self, name)}; it must be positive")
-        if self.query_scale is not None and self.query_scale <= 0:
-            raise ValueError(f"DecoderConfig.query_scale is {self.query_scale}; it must be positive or None")
+        for name in ("query_scale", "attention_soft_cap", "logit_soft_cap"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"DecoderConfig.{name} is {value}; it must be positive or None")
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
                 f"DecoderConfig.num_heads is {self.num_heads}, which num_kv_heads={self.num_kv_heads} does "
