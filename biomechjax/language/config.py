@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COMPUTE_DTYPES = ("float32", "bfloat16")
+WORDS = {
+    "compute_dtype": ("float32", "bfloat16"),
+    "remat": ("none", "products", "full"),
+    "attention": ("einsum", "fused"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class DecoderConfig:
         compute_dtype: dtype of activations and matrix products; parameters, norms, softmax and logits stay
             float32.
         unroll: layers per iteration of the scan; num_layers or more is fastest on a CPU, 1 compiles fastest.
-        remat: recompute each layer in the backward pass instead of keeping its activations.
+        remat: what is recomputed in the backward pass: "none"; "products" keeps the results of products with weights;
+            "full" recomputes whole layers.
+        attention: "einsum", or "fused" for `jax.nn.dot_product_attention`, which has kernels on GPUs and no soft cap.
 
     Raises:
         ValueError: a field is out of its range; the message names it.
@@ -60,7 +66,8 @@ class DecoderConfig:
     norm_eps: float = 1e-6
     compute_dtype: str = "float32"
     unroll: int = 1
-    remat: bool = False
+    remat: str = "none"
+    attention: str = "einsum"
 
     def __post_init__(self) -> None:
         positive = (
@@ -80,10 +87,11 @@ class DecoderConfig:
             )
         if self.head_dim % 2:
             raise ValueError(f"DecoderConfig.head_dim is {self.head_dim}; rotary positions need an even one")
-        if self.compute_dtype not in COMPUTE_DTYPES:
-            raise ValueError(
-                f"DecoderConfig.compute_dtype is {self.compute_dtype!r}; choose one of {', '.join(COMPUTE_DTYPES)}"
-            )
+        for name, words in WORDS.items():
+            if (value := getattr(self, name)) not in words:
+                raise ValueError(f"DecoderConfig.{name} is {value!r}; choose one of {', '.join(words)}")
+        if self.attention == "fused" and self.attention_soft_cap is not None:
+            raise ValueError("DecoderConfig.attention is 'fused', which has no attention_soft_cap; choose 'einsum'")
 
     @property
     def attention_scale(self) -> float:

@@ -8,20 +8,29 @@ Source: Gemma 2 and 3 technical reports (arXiv:2408.00118, arXiv:2503.19786); th
 are `transformers.Gemma2ForCausalLM` and `Gemma3ForCausalLM`, with which the tests compare.
 """
 
-import itertools
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax import Array
 
+from biomechjax.language.attention import attend, attend_within, rope_table, rotate, soft_cap
+from biomechjax.language.cache import Cache, within_kind, write
 from biomechjax.language.config import DecoderConfig
+from biomechjax.language.weights import Adapted, Quantized, apply_linear, embed, head_logits
 
 Params = dict[str, Any]
+KeysAndValues = tuple[tuple[Array, Array], tuple[Array, Array]]
+"""k and v of a cache: of the local and of the global layers."""
+
+# What is kept of a layer for its backward pass: everything ("none"), nothing, or the results of products with weights.
+REMAT_POLICIES = {
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
 
 BRANCHES = 64
 """Segments e * BRANCHES + 1, ..., + BRANCHES - 1 are branches of segment e * BRANCHES, their trunk: they see it and
@@ -39,50 +48,30 @@ themselves, never each other, so several questions share one context (# where th
 Ids below BRANCHES have no trunk, since 0 is padding: they are plain segments.
 """
 
-# Of a row without a cache; each leaves out the keys after it, together 6/16 of all scores. More are no faster on a CPU
-# and take longer to compile.
-QUERY_BLOCKS = 4
-
 
 @struct.dataclass
-class Cache:
-    """Keys and values of the tokens already read, in slots shared by all rows of the batch.
+class _Batch:
+    """What every layer needs to know of the batch; S is T without a cache or with an empty one.
 
-    A slot belongs to a token's history iff it has the same segment id, so rows of different length may leave
-    slots empty. `index` is the next slot to write and the same for all rows.
-
-    Shapes: k and v [L, B, S, K, H] in the compute dtype; positions and segment_ids [B, S] int32 (segment 0 is
-    an empty slot); index [] int32.
+    For a cache the masks cover the slots of a layer's kind and, where several tokens are read at once, these tokens
+    after them.
     """
-
-    k: Array
-    v: Array
-    positions: Array
-    segment_ids: Array
-    index: Array
-
-
-def init_cache(config: DecoderConfig, batch: int, slots: int) -> Cache:
-    """An empty cache with room for `slots` tokens in each of `batch` rows."""
-    shape = (config.num_layers, batch, slots, config.num_kv_heads, config.head_dim)
-    return Cache(
-        k=jnp.zeros(shape, config.compute_dtype),
-        v=jnp.zeros(shape, config.compute_dtype),
-        positions=jnp.zeros((batch, slots), jnp.int32),
-        segment_ids=jnp.zeros((batch, slots), jnp.int32),
-        index=jnp.zeros((), jnp.int32),
-    )
-
-
-@struct.dataclass
-class _Attention:
-    """What every layer needs to know of the batch; S is T without a cache, else the cache's slots."""
 
     local_mask: Array  # [B, T, S] bool
     global_mask: Array  # [B, T, S] bool
     local_rope: Array  # [2, B, T, H/2] float32, sine and cosine
     global_rope: Array
-    index: Array | None  # the cache slot of the first new token
+    places: tuple[Array, Array] | None  # in a cache, slots of the new tokens: of local and of global layers
+    empty: bool = struct.field(pytree_node=False)  # whether nothing stands before the tokens
+    keys: Array | None = None  # [B], for dropout
+
+
+class _Layer(NamedTuple):
+    """Which layer a step of the scan is."""
+
+    number: Array  # [] of all
+    is_global: Array  # [] bool
+    of_kind: Array  # [] of those of its kind, as which it stands in the cache
 
 
 def _same_segment(queries: Array, keys: Array) -> Array:
@@ -91,46 +80,20 @@ def _same_segment(queries: Array, keys: Array) -> Array:
     return (queries == keys) | ((queries // BRANCHES * BRANCHES == keys) & (keys > 0))
 
 
-def _rope_table(positions: Array, head_dim: int, base: float, scale: float) -> Array:
-    """Sine and cosine of the rotary angles, [2, B, T, H/2] float32 (RoFormer, arXiv:2104.09864)."""
-    frequencies = 1.0 / base ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    angles = positions[..., None].astype(jnp.float32) * (frequencies / scale)
-    return jnp.stack([jnp.sin(angles), jnp.cos(angles)])
+def _linear(
+    module: nn.Module, name: str, x: Array, shape: tuple[int, ...], axes: tuple[str, ...], keys: Array | None
+) -> Array:
+    """x [n, in] times the weight of this name, which has `shape` where it is an array: its inputs, then its outputs.
 
-
-def _rotate(x: Array, rope: Array) -> Array:
-    """Rotates the two halves of each head [B, T, heads, H] against each other, in float32."""
-    sin, cos = rope[:, :, :, None, :]
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def _soft_cap(x: Array, cap: float | None) -> Array:
-    return x if cap is None else cap * jnp.tanh(x / cap)
-
-
-def _attend(queries: Array, keys: Array, values: Array, mask: Array, soft_cap: float | None) -> Array:
-    """Softmax attention of queries [B, T, K, N/K, H] to keys and values [B, S, K, H] where mask [B, T, S] is true.
-
-    The sum of the softmax is one more column of the product with the values, by which the others are divided at the
-    end: on a CPU 1.2 times faster, derivative included, than jax.nn.softmax.
+    A plain weight is float32, drawn for inputs of unit variance, and cast to the dtype of x.
     """
-    scores = jnp.einsum("btkgh,bskh->bkgts", queries, keys, preferred_element_type=jnp.float32)
-    scores = _soft_cap(scores, soft_cap)
-    # The lowest finite number, not -inf: a padding token that sees nothing must not turn into NaN.
-    scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
-    peak = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))  # cancels
-    weights = jnp.exp(scores - peak).astype(values.dtype)
-    ones = jnp.ones((*values.shape[:-1], 1), values.dtype)
-    summed = jnp.concatenate([values, ones], axis=-1)
-    mixed = jnp.einsum("bkgts,bskh->btkgh", weights, summed, preferred_element_type=jnp.float32)
-    return (mixed[..., :-1] / mixed[..., -1:]).astype(values.dtype)
-
-
-def _weight(module: nn.Module, name: str, shape: tuple[int, ...], axes: tuple[str, ...], fan_in: int) -> Array:
-    """A float32 weight drawn for inputs of unit variance and cast to the compute dtype."""
-    init = nn.with_logical_partitioning(nn.initializers.normal(fan_in**-0.5), axes)
-    return module.param(name, init, shape).astype(module.config.compute_dtype)
+    inputs = x.shape[-1]
+    if module.has_variable("params", name):
+        weight = module.get_variable("params", name)
+    else:
+        init = nn.with_logical_partitioning(nn.initializers.normal(inputs**-0.5), axes)
+        weight = module.param(name, init, shape)
+    return apply_linear(x, weight if isinstance(weight, Quantized | Adapted) else weight.reshape(inputs, -1), keys)
 
 
 class RMSNorm(nn.Module):
@@ -152,44 +115,52 @@ class SelfAttention(nn.Module):
     config: DecoderConfig
 
     @nn.compact
-    def __call__(
-        self, x: Array, kv: tuple[Array, Array] | None, mask: Array, rope: Array, index: Array | None
-    ) -> tuple[Array, tuple[Array, Array] | None]:
-        """Maps x [B*T, D] to the same shape; kv, this layer's cache [B, S, K, H], gains the new tokens."""
+    def __call__(self, x: Array, kv: KeysAndValues | None, layer: _Layer, batch: _Batch, keys: Array | None) -> Any:
+        """Maps x [B*T, D] to the same shape; kv, the cache of all layers, gains the new tokens."""
         c = self.config
         d, n, k, h = c.width, c.num_heads, c.num_kv_heads, c.head_dim
-        b, t, _ = mask.shape
-        query_weight = _weight(self, "query", (d, n, h), ("embed", "heads", "head_dim"), d)
-        key_weight = _weight(self, "key", (d, k, h), ("embed", "kv_heads", "head_dim"), d)
-        value_weight = _weight(self, "value", (d, k, h), ("embed", "kv_heads", "head_dim"), d)
-        output_weight = _weight(self, "output", (n, h, d), ("heads", "head_dim", "embed"), n * h)
-
-        queries = (x @ query_weight.reshape(d, n * h)).reshape(b, t, n, h)
-        keys = (x @ key_weight.reshape(d, k * h)).reshape(b, t, k, h)
-        values = (x @ value_weight.reshape(d, k * h)).reshape(b, t, k, h)
+        b, t, _ = batch.global_mask.shape
+        by_head = (("heads", n), ("kv_heads", k), ("kv_heads", k))
+        q, new_k, new_v = (
+            _linear(self, name, x, (d, count, h), ("embed", axis, "head_dim"), keys).reshape(b, t, count, h)
+            for name, (axis, count) in zip(("query", "key", "value"), by_head, strict=True)
+        )
         if c.qk_norm:
-            queries = RMSNorm(c.norm_eps, name="query_norm")(queries)
-            keys = RMSNorm(c.norm_eps, name="key_norm")(keys)
-        queries, keys = _rotate(queries, rope) * c.attention_scale, _rotate(keys, rope)
-        queries, keys = queries.astype(x.dtype), keys.astype(x.dtype)
+            q = RMSNorm(c.norm_eps, name="query_norm")(q)
+            new_k = RMSNorm(c.norm_eps, name="key_norm")(new_k)
+        rope = jnp.where(layer.is_global, batch.global_rope, batch.local_rope)
+        q, new_k = (rotate(q, rope) * c.attention_scale).astype(x.dtype), rotate(new_k, rope).astype(x.dtype)
 
-        if kv is not None and index is not None:
-            keys = jax.lax.dynamic_update_slice_in_dim(kv[0], keys, index, axis=1)
-            values = jax.lax.dynamic_update_slice_in_dim(kv[1], values, index, axis=1)
-            kv = (keys, values)
+        if kv is None or batch.empty:
+            mask = jnp.where(layer.is_global, batch.global_mask, batch.local_mask)
+            mixed = attend_within(c, q, new_k, new_v, mask)
+        before = kv
+        if kv is not None:
+            assert batch.places is not None
+            kv = tuple(
+                tuple(
+                    write(s, layer.of_kind, places, new, layer.is_global == kind)
+                    for s, new in zip(stored, (new_k, new_v), strict=True)
+                )
+                if len(stored[0])
+                else stored
+                for kind, stored, places in zip((False, True), kv, batch.places, strict=True)
+            )
+        if kv is not None and not batch.empty:
 
-        queries = queries.reshape(b, t, k, n // k, h)
-        if kv is None:
-            # No token sees a later slot, so only the last block of queries needs all keys.
-            edges = np.linspace(0, t, min(QUERY_BLOCKS, t) + 1, dtype=int).tolist()
-            blocks = [(slice(start, stop), slice(stop)) for start, stop in itertools.pairwise(edges)]
-        else:
-            blocks = [(slice(None), slice(None))]
-        parts = [
-            _attend(queries[:, q], keys[:, s], values[:, s], mask[:, q, s], c.attention_soft_cap) for q, s in blocks
-        ]
-        mixed = jnp.concatenate(parts, axis=1)
-        return mixed.reshape(b * t, n * h) @ output_weight.reshape(n * h, d), kv
+            def look(kind: int) -> Array:
+                """Attention to the cache of one kind of layers: with a single token, as it is now; else as it was."""
+                stored = (kv if t == 1 else before)[kind]
+                both = [jax.lax.dynamic_index_in_dim(s, layer.of_kind, keepdims=False) for s in stored]
+                if t > 1:
+                    both = [jnp.concatenate([s, new], axis=1) for s, new in zip(both, (new_k, new_v), strict=True)]
+                return attend(c, q, *both, batch.global_mask if kind else batch.local_mask)
+
+            kinds = [kind for kind in (False, True) if kind in c.global_layers]
+            mixed = (
+                look(kinds[0]) if len(kinds) == 1 else jax.lax.cond(layer.is_global, lambda: look(1), lambda: look(0))
+            )
+        return _linear(self, "output", mixed.reshape(b * t, n * h), (n, h, d), ("heads", "head_dim", "embed"), keys), kv
 
 
 class FeedForward(nn.Module):
@@ -198,12 +169,12 @@ class FeedForward(nn.Module):
     config: DecoderConfig
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, keys: Array | None) -> Array:
         """Maps x [B*T, D] to the same shape."""
         d, m = self.config.width, self.config.mlp_width
-        gate = x @ _weight(self, "gate", (d, m), ("embed", "mlp"), d)
-        up = x @ _weight(self, "up", (d, m), ("embed", "mlp"), d)
-        return (nn.gelu(gate, approximate=True) * up) @ _weight(self, "down", (m, d), ("mlp", "embed"), m)
+        gate = _linear(self, "gate", x, (d, m), ("embed", "mlp"), keys)
+        up = _linear(self, "up", x, (d, m), ("embed", "mlp"), keys)
+        return _linear(self, "down", nn.gelu(gate, approximate=True) * up, (m, d), ("mlp", "embed"), keys)
 
 
 class DecoderLayer(nn.Module):
@@ -213,18 +184,18 @@ class DecoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, is_global: Array, kv: tuple[Array, Array] | None, shared: _Attention
-    ) -> tuple[Array, tuple[Array, Array] | None]:
-        """The body of the scan: carries x [B*T, D], takes and returns the layer's slice of the cache."""
+        self, carry: tuple[Array, KeysAndValues | None], layer: _Layer, batch: _Batch
+    ) -> tuple[tuple[Array, KeysAndValues | None], None]:
+        """The body of the scan: carries x [B*T, D] and the cache of all layers."""
         c = self.config
-        mask = jnp.where(is_global, shared.global_mask, shared.local_mask)
-        rope = jnp.where(is_global, shared.global_rope, shared.local_rope)
+        x, kv = carry
+        keys = None if batch.keys is None else jax.vmap(jax.random.fold_in, (0, None))(batch.keys, layer.number)
         y = RMSNorm(c.norm_eps, name="attention_norm")(x)
-        y, kv = SelfAttention(c, name="attention")(y, kv, mask, rope, shared.index)
+        y, kv = SelfAttention(c, name="attention")(y, kv, layer, batch, keys)
         x = x + RMSNorm(c.norm_eps, name="post_attention_norm")(y)
         y = RMSNorm(c.norm_eps, name="mlp_norm")(x)
-        y = FeedForward(c, name="mlp")(y)
-        return x + RMSNorm(c.norm_eps, name="post_mlp_norm")(y), kv
+        y = FeedForward(c, name="mlp")(y, keys)
+        return (x + RMSNorm(c.norm_eps, name="post_mlp_norm")(y), kv), None
 
 
 class Decoder(nn.Module):
@@ -234,16 +205,21 @@ class Decoder(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        # Inputs are scaled by sqrt(D), so this gives both the residual stream and the logits unit variance.
-        init = nn.with_logical_partitioning(nn.initializers.normal(c.width**-0.5), ("vocab", "embed"))
-        self.embedding = self.param("embedding", init, (c.vocab_size, c.width))
-        # prevent_cse guards against a compiler pass that cannot see into the body of a scan.
-        layer = nn.remat(DecoderLayer, prevent_cse=False) if c.remat else DecoderLayer
+        if self.has_variable("params", "embedding"):
+            self.embedding = self.get_variable("params", "embedding")
+        else:
+            # Inputs are scaled by sqrt(D), so this gives both the residual stream and the logits unit variance.
+            init = nn.with_logical_partitioning(nn.initializers.normal(c.width**-0.5), ("vocab", "embed"))
+            self.embedding = self.param("embedding", init, (c.vocab_size, c.width))
+        layer = DecoderLayer
+        if c.remat != "none":
+            # prevent_cse guards against a compiler pass that cannot see into the body of a scan.
+            layer = nn.remat(DecoderLayer, prevent_cse=False, policy=REMAT_POLICIES[c.remat])
         self.layers = nn.scan(
             layer,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(0, 0, nn.broadcast),
+            in_axes=(0, nn.broadcast),
             length=c.num_layers,
             unroll=min(c.unroll, c.num_layers),
             metadata_params={nn.PARTITION_NAME: "layers"},
@@ -251,20 +227,26 @@ class Decoder(nn.Module):
         self.final_norm = RMSNorm(c.norm_eps)
 
     def __call__(
-        self, tokens: Array, positions: Array, segment_ids: Array, cache: Cache | None = None
+        self,
+        tokens: Array,
+        positions: Array,
+        segment_ids: Array,
+        cache: Cache | None = None,
+        dropout_keys: Array | None = None,
     ) -> tuple[Array, Cache | None]:
         """Hidden states after the final norm.
 
         A token attends to the tokens of its own segment and trunk whose position is not after its own, in local layers
         only to those less than `sliding_window` positions back. All that a token attends to stands before it in the row
-        (without a cache, what stands after it is not looked at). With a cache, the T tokens are written to its
-        slots `index` to `index + T - 1` in every row; the caller sees to it that these exist.
+        (what stands after it is not looked at). With a cache, the T tokens join it in every row; the caller sees to it
+        that it has room.
 
         Args:
             tokens: [B, T] int32.
             positions: [B, T] int32, position of each token in its segment, rising within a segment.
             segment_ids: [B, T] int32; 0 is padding, see BRANCHES. The single source of masking.
             cache: what was read before, or None.
+            dropout_keys: [B] keys, in training with adapters that have dropout.
 
         Returns:
             hidden [B, T, D] in the compute dtype, and the cache with the new tokens (None if none was given).
@@ -279,41 +261,47 @@ class Decoder(nn.Module):
                 "must all have the same shape [B, T]"
             )
         b, t = tokens.shape
-        x = self.embedding[tokens].astype(c.compute_dtype)
+        x = embed(tokens, self.embedding).astype(c.compute_dtype)
         # Gemma rounds the factor to the compute dtype as well.
         x = (x * jnp.sqrt(jnp.float32(c.width)).astype(x.dtype)).reshape(b * t, c.width)
 
-        if cache is None:
-            key_positions, key_segments, kv, index = positions, segment_ids, None, None
-        else:
-            if t > (slots := cache.positions.shape[1]):
-                raise ValueError(f"{t} tokens do not fit a cache of {slots} slots; ask init_cache for more")
-            index = cache.index
-            write = jax.lax.dynamic_update_slice_in_dim
-            key_positions = write(cache.positions, positions, index, axis=1)
-            key_segments = write(cache.segment_ids, segment_ids, index, axis=1)
-            kv = (cache.k, cache.v)
-
-        distance = positions[:, :, None] - key_positions[:, None, :]
-        visible = _same_segment(segment_ids, key_segments) & (distance >= 0)
-        shared = _Attention(
-            local_mask=visible & (distance < c.sliding_window),
-            global_mask=visible,
-            local_rope=_rope_table(positions, c.head_dim, c.rope_base_local, 1.0),
-            global_rope=_rope_table(positions, c.head_dim, c.rope_base_global, c.rope_scale_global),
-            index=index,
-        )
-        x, kv = self.layers(x, jnp.array(c.global_layers), kv, shared)
+        seen, kv, places = [(positions, segment_ids)] * 2, None, None
         if cache is not None:
-            k, v = kv
-            cache = Cache(k=k, v=v, positions=key_positions, segment_ids=key_segments, index=cache.index + t)
+            if t > (slots := cache.whole.size):
+                raise ValueError(f"{t} tokens do not fit a cache of {slots} slots; ask init_cache for more")
+            old = (cache.window, cache.whole)
+            places = tuple(s.places(cache.index, t) for s in old)
+            new = [s.note(p, positions, segment_ids) for s, p in zip(old, places, strict=True)]
+            if not cache.empty:
+                seen = [(s.positions, s.segment_ids) for s in (new if t == 1 else old)]
+            if not cache.empty and t > 1:
+                join = partial(jnp.concatenate, axis=1)
+                seen = [(join([p, positions]), join([s, segment_ids])) for p, s in seen]
+            kv = tuple((s.k, s.v) for s in old)
+
+        (local_distance, local), (_, whole) = (
+            (positions[:, :, None] - p[:, None], _same_segment(segment_ids, s) & (positions[:, :, None] >= p[:, None]))
+            for p, s in seen
+        )
+        batch = _Batch(
+            local_mask=local & (local_distance < c.sliding_window),
+            global_mask=whole,
+            local_rope=rope_table(positions, c.head_dim, c.rope_base_local, 1.0),
+            global_rope=rope_table(positions, c.head_dim, c.rope_base_global, c.rope_scale_global),
+            places=places,
+            empty=cache is None or cache.empty,
+            keys=dropout_keys,
+        )
+        layers = _Layer(jnp.arange(c.num_layers), jnp.array(c.global_layers), jnp.array(within_kind(c.global_layers)))
+        (x, kv), _ = self.layers((x, kv), layers, batch)
+        if cache is not None:
+            window, whole = (s.replace(k=k, v=v) for s, (k, v) in zip(new, kv, strict=True))
+            cache = Cache(whole, window, cache.index + t, empty=False)
         return self.final_norm(x).reshape(b, t, c.width), cache
 
     def logits(self, hidden: Array) -> Array:
         """Scores over the vocabulary, [..., V] float32, of hidden states [..., D] from `__call__`."""
-        head = self.embedding.astype(hidden.dtype)
-        logits = jnp.einsum("...d,vd->...v", hidden, head, preferred_element_type=jnp.float32)
-        return _soft_cap(logits, self.config.logit_soft_cap)
+        return soft_cap(head_logits(hidden, self.embedding), self.config.logit_soft_cap)
 
 
 def _init(config: DecoderConfig, key: Array) -> Params:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from biomechjax.language.cache import init_cache
 from biomechjax.language.config import DecoderConfig
-from biomechjax.language.decoder import Decoder, Params, init_cache
+from biomechjax.language.decoder import Decoder, Params
 
 MIN_BUCKET = 32
 

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from biomechjax.language.decoder import BRANCHES, Decoder, init_cache
+from biomechjax.language.cache import init_cache
+from biomechjax.language.decoder import BRANCHES, Decoder
 
 TRUNK, SIZES = 9, (6, 3, 8)
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from biomechjax.language.cache import init_cache
 from biomechjax.language.config import DecoderConfig
-from biomechjax.language.decoder import Decoder, Params, abstract_params, init_cache, init_params
+from biomechjax.language.decoder import Decoder, Params, abstract_params, init_params
 
 
 def run(config: DecoderConfig, params: Params, tokens, positions=None, segment_ids=None, cache=None):
@@ -110,8 +111,10 @@ def logits_and_gradient(config: DecoderConfig, params: Params, tokens):
     return logits, gradient
 
 
-@pytest.mark.parametrize("change", [{"unroll": 3}, {"unroll": 6}, {"remat": True}])
-def test_unroll_and_remat_change_nothing(config, params, change):
+@pytest.mark.parametrize(
+    "change", [{"unroll": 3}, {"unroll": 6}, {"remat": "full"}, {"remat": "products"}, {"attention": "fused"}]
+)
+def test_how_it_is_computed_changes_nothing(config, params, change):
     tokens = random_tokens(config, 2, 10)
     expected = logits_and_gradient(config, params, tokens)
     found = logits_and_gradient(dataclasses.replace(config, **change), params, tokens)

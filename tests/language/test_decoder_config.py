@@ -51,7 +51,7 @@ def test_small_presets_are_as_large_as_their_name(name: str, millions: int):
 
 
 def test_preset_overrides_and_unknown_name():
-    assert preset("1m", 512, remat=True, width=64).width == 64
+    assert preset("1m", 512, remat="full", width=64).width == 64
     with pytest.raises(ValueError, match="'3m'.*1m, 2m, 4m, gemma3_270m, gemma3_1b"):
         preset("3m", 512)
 
