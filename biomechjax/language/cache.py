@@ -4,6 +4,7 @@ Layers that see the whole segment keep every token; layers with a sliding window
 are written round and round.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -12,6 +13,9 @@ from flax import struct
 from jax import Array
 
 from biomechjax.language.config import DecoderConfig
+
+KeysAndValues = tuple[tuple[Array, ...], ...]
+"""(k, v) of the layers with a window, and of those that see the whole segment."""
 
 
 @struct.dataclass
@@ -38,7 +42,8 @@ class Slots:
     def note(self, places: Array, positions: Array, segment_ids: Array) -> "Slots":
         """The slots with positions and segments of new tokens [B, T]; their keys and values follow layer by layer."""
         kept = len(places)
-        return self.replace(
+        return dataclasses.replace(
+            self,
             positions=self.positions.at[:, places].set(positions[:, -kept:]),
             segment_ids=self.segment_ids.at[:, places].set(segment_ids[:, -kept:]),
         )
@@ -85,12 +90,31 @@ def within_kind(is_global: Sequence[bool]) -> list[int]:
     return [list(is_global[:i]).count(kind) for i, kind in enumerate(is_global)]
 
 
-def write(stored: Array, layer: Array, places: Array, new: Array, mine: Array) -> Array:
-    """`stored` [L, B, S, K, H] with `new` [B, T, K, H] at the places of one layer, if that is of this kind (`mine`)."""
+def remember(
+    kv: KeysAndValues, layer: Array, is_global: Array, places: tuple[Array, ...], new: tuple[Array, Array]
+) -> KeysAndValues:
+    """Keys and values with those of new tokens, [B, T, K, H] each, of one layer, the `layer`th of its kind.
+
+    Both kinds are written, the one that is not the layer's with what stands there, so that both stay where they are.
+    """
+    return tuple(
+        tuple(_write(s, layer, where, x, is_global == kind) for s, x in zip(stored, new, strict=True))
+        if len(stored[0])
+        else stored
+        for kind, stored, where in zip((False, True), kv, places, strict=True)
+    )
+
+
+def _write(stored: Array, layer: Array, places: Array, new: Array, mine: Array) -> Array:
     new = new[:, -len(places) :].astype(stored.dtype)
     if len(places) == 1:
         start = (layer, 0, places[0], 0, 0)
         old = jax.lax.dynamic_slice(stored, start, (1, *new.shape))
         return jax.lax.dynamic_update_slice(stored, jnp.where(mine, new[None], old), start)
-    old = jax.lax.dynamic_index_in_dim(stored, layer, keepdims=False)
+    (old,) = recall((stored,), layer)
     return jax.lax.dynamic_update_index_in_dim(stored, jnp.where(mine, old.at[:, places].set(new), old), layer, axis=0)
+
+
+def recall(stored: tuple[Array, ...], layer: Array) -> tuple[Array, ...]:
+    """Of keys and values [L, B, S, K, H] those of one layer."""
+    return tuple(jax.lax.dynamic_index_in_dim(x, layer, keepdims=False) for x in stored)

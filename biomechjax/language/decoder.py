@@ -8,6 +8,7 @@ Source: Gemma 2 and 3 technical reports (arXiv:2408.00118, arXiv:2503.19786); th
 are `transformers.Gemma2ForCausalLM` and `Gemma3ForCausalLM`, with which the tests compare.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,13 +19,11 @@ from flax import struct
 from jax import Array
 
 from biomechjax.language.attention import attend, attend_within, rope_table, rotate, soft_cap
-from biomechjax.language.cache import Cache, within_kind, write
+from biomechjax.language.cache import Cache, KeysAndValues, recall, remember, within_kind
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.weights import Adapted, Quantized, apply_linear, embed, head_logits
 
 Params = dict[str, Any]
-KeysAndValues = tuple[tuple[Array, Array], tuple[Array, Array]]
-"""k and v of a cache: of the local and of the global layers."""
 
 # What is kept of a layer for its backward pass: everything ("none"), nothing, or the results of products with weights.
 REMAT_POLICIES = {
@@ -61,7 +60,7 @@ class _Batch:
     global_mask: Array  # [B, T, S] bool
     local_rope: Array  # [2, B, T, H/2] float32, sine and cosine
     global_rope: Array
-    places: tuple[Array, Array] | None  # in a cache, slots of the new tokens: of local and of global layers
+    places: tuple[Array, ...] | None  # in a cache, slots of the new tokens: of local and of global layers
     empty: bool = struct.field(pytree_node=False)  # whether nothing stands before the tokens
     keys: Array | None = None  # [B], for dropout
 
@@ -118,9 +117,9 @@ class SelfAttention(nn.Module):
     def __call__(self, x: Array, kv: KeysAndValues | None, layer: _Layer, batch: _Batch, keys: Array | None) -> Any:
         """Maps x [B*T, D] to the same shape; kv, the cache of all layers, gains the new tokens."""
         c = self.config
-        d, n, k, h = c.width, c.num_heads, c.num_kv_heads, c.head_dim
+        d, n, h = c.width, c.num_heads, c.head_dim
         b, t, _ = batch.global_mask.shape
-        by_head = (("heads", n), ("kv_heads", k), ("kv_heads", k))
+        by_head = (("heads", n), ("kv_heads", c.num_kv_heads), ("kv_heads", c.num_kv_heads))
         q, new_k, new_v = (
             _linear(self, name, x, (d, count, h), ("embed", axis, "head_dim"), keys).reshape(b, t, count, h)
             for name, (axis, count) in zip(("query", "key", "value"), by_head, strict=True)
@@ -131,35 +130,25 @@ class SelfAttention(nn.Module):
         rope = jnp.where(layer.is_global, batch.global_rope, batch.local_rope)
         q, new_k = (rotate(q, rope) * c.attention_scale).astype(x.dtype), rotate(new_k, rope).astype(x.dtype)
 
-        if kv is None or batch.empty:
+        before = kv
+        if kv is not None and batch.places is not None:
+            kv = remember(kv, layer.of_kind, layer.is_global, batch.places, (new_k, new_v))
+        if before is None or kv is None or batch.empty:
             mask = jnp.where(layer.is_global, batch.global_mask, batch.local_mask)
             mixed = attend_within(c, q, new_k, new_v, mask)
-        before = kv
-        if kv is not None:
-            assert batch.places is not None
-            kv = tuple(
-                tuple(
-                    write(s, layer.of_kind, places, new, layer.is_global == kind)
-                    for s, new in zip(stored, (new_k, new_v), strict=True)
-                )
-                if len(stored[0])
-                else stored
-                for kind, stored, places in zip((False, True), kv, batch.places, strict=True)
-            )
-        if kv is not None and not batch.empty:
+        else:
 
-            def look(kind: int) -> Array:
-                """Attention to the cache of one kind of layers: with a single token, as it is now; else as it was."""
-                stored = (kv if t == 1 else before)[kind]
-                both = [jax.lax.dynamic_index_in_dim(s, layer.of_kind, keepdims=False) for s in stored]
+            def look(is_global: bool) -> Array:
+                """With a single token at the cache as it is now, else as it was, and at the tokens themselves."""
+                k, v = recall((kv if t == 1 else before)[is_global], layer.of_kind)
                 if t > 1:
-                    both = [jnp.concatenate([s, new], axis=1) for s, new in zip(both, (new_k, new_v), strict=True)]
-                return attend(c, q, *both, batch.global_mask if kind else batch.local_mask)
+                    k, v = jnp.concatenate([k, new_k], axis=1), jnp.concatenate([v, new_v], axis=1)
+                return attend(c, q, k, v, batch.global_mask if is_global else batch.local_mask)
 
-            kinds = [kind for kind in (False, True) if kind in c.global_layers]
-            mixed = (
-                look(kinds[0]) if len(kinds) == 1 else jax.lax.cond(layer.is_global, lambda: look(1), lambda: look(0))
-            )
+            if len(set(c.global_layers)) == 1:
+                mixed = look(c.global_layers[0])
+            else:
+                mixed = jax.lax.cond(layer.is_global, lambda: look(True), lambda: look(False))
         return _linear(self, "output", mixed.reshape(b * t, n * h), (n, h, d), ("heads", "head_dim", "embed"), keys), kv
 
 
@@ -295,8 +284,8 @@ class Decoder(nn.Module):
         layers = _Layer(jnp.arange(c.num_layers), jnp.array(c.global_layers), jnp.array(within_kind(c.global_layers)))
         (x, kv), _ = self.layers((x, kv), layers, batch)
         if cache is not None:
-            window, whole = (s.replace(k=k, v=v) for s, (k, v) in zip(new, kv, strict=True))
-            cache = Cache(whole, window, cache.index + t, empty=False)
+            cache_window, cache_whole = (dataclasses.replace(s, k=k, v=v) for s, (k, v) in zip(new, kv, strict=True))
+            cache = Cache(cache_whole, cache_window, cache.index + t, empty=False)
         return self.final_norm(x).reshape(b, t, c.width), cache
 
     def logits(self, hidden: Array) -> Array:
