@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -21,8 +22,9 @@ SIZE_MULTIPLE = 128
 class Vocabulary:
     """Ids of words and of movement codes in one range.
 
-    Text ids come first, then `motion_start`, `motion_end` and `codebook_size` codes from `motion_offset` on;
-    ids from there to `size` mean nothing and fill the embedding to a multiple of 128.
+    `motion_start`, `motion_end` and `codebook_size` codes from `motion_offset` on follow the text ids or stand on such
+    as the text tokenizer calls unused. Ids up to `size` that are neither mean nothing; they fill the embedding to a
+    multiple of 128.
 
     Attributes:
         tokenizer: the text tokenizer.
@@ -31,13 +33,25 @@ class Vocabulary:
         motion_start: id that opens a movement.
         motion_end: id that closes it.
         motion_offset: id of code 0.
+        text_size: ids of the text tokenizer.
         size: V, rows that the decoder's embedding needs.
+
+    Args:
+        motion_start: by default after the text ids, and after the rows of a base.
+        rows: of the embedding of a pretrained base.
 
     Raises:
         ValueError: the tokenizer lacks a pad, bos or eos token, the codebook is empty, or levels do not divide it.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, codebook_size: int, levels: int = 1) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        codebook_size: int,
+        levels: int = 1,
+        motion_start: int | None = None,
+        rows: int = 0,
+    ) -> None:
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(tokenizer, name) is None:
                 raise ValueError(f"the text tokenizer has no {name}; set one before building a Vocabulary")
@@ -48,10 +62,12 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self.codebook_size = codebook_size
         self.levels = levels
-        self.motion_start = len(tokenizer)
+        self.text_size = len(tokenizer)
+        self.motion_start = max(self.text_size, rows) if motion_start is None else motion_start
         self.motion_end = self.motion_start + 1
         self.motion_offset = self.motion_start + 2
-        self.size = -(-(self.motion_offset + codebook_size) // SIZE_MULTIPLE) * SIZE_MULTIPLE
+        used = max(self.text_size, rows, self.motion_offset + codebook_size)
+        self.size = -(-used // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
     @property
     def pad_id(self) -> int:
@@ -107,9 +123,9 @@ class Vocabulary:
     def _kind(self, token: int) -> str:
         if not 0 <= token < self.size:
             raise ValueError(f"id {token} is outside the vocabulary, which has ids 0 to {self.size - 1}")
-        if token < self.motion_start:
-            return "text"
-        return "motion" if token < self.motion_offset + self.codebook_size else "unused"
+        if self.motion_start <= token < self.motion_offset + self.codebook_size:
+            return "motion"
+        return "text" if token < self.text_size else "unused"
 
     def _count_codes(self, run: Iterable[int]) -> list[int]:
         """Codes in each movement of a run of motion ids; a model may write them unopened or unclosed."""
@@ -126,7 +142,8 @@ class Vocabulary:
         """Writes the tokenizer's files and vocabulary.json into the folder, which is made if need be."""
         folder = Path(folder)
         self.tokenizer.save_pretrained(folder)
-        fields = {"text_size": self.motion_start, "codebook_size": self.codebook_size, "levels": self.levels}
+        names = ("text_size", "codebook_size", "levels", "motion_start", "size")
+        fields = {name: getattr(self, name) for name in names}
         (folder / VOCABULARY_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -141,9 +158,10 @@ class Vocabulary:
             raise ValueError(f"{folder} has no {VOCABULARY_FILE}; give a folder that Vocabulary.save wrote")
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            text_size, codebook_size, levels = (fields[k] for k in ("text_size", "codebook_size", "levels"))
+            names = ("text_size", "codebook_size", "levels", "motion_start", "size")
+            text_size, codebook_size, levels, motion_start, size = (fields[name] for name in names)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}); it needs text_size, codebook_size, levels") from error
+            raise ValueError(f"{path} is damaged ({error!r}); it needs {', '.join(names)}") from error
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
@@ -153,7 +171,20 @@ class Vocabulary:
                 f"the tokenizer in {folder} has {len(tokenizer)} ids, but {VOCABULARY_FILE} was saved with "
                 f"{text_size}; movement ids would shift, so restore the tokenizer files it was saved with"
             )
-        return cls(tokenizer, codebook_size, levels)
+        return cls(tokenizer, codebook_size, levels, motion_start, size)
+
+
+def unused_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> int:
+    """The first of `count` neighbouring ids that the tokenizer calls <unused...>.
+
+    Raises:
+        ValueError: it has no such run.
+    """
+    unused = sorted(i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<unused\d+>", token))
+    for first in range(len(unused) - count + 1):
+        if unused[first + count - 1] == unused[first] + count - 1:
+            return unused[first]
+    raise ValueError(f"the text tokenizer has no {count} neighbouring unused ids, as a movement needs; append rows")
 
 
 def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

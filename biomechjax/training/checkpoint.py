@@ -113,17 +113,18 @@ class Checkpoints:
         return self.manager.latest_step()
 
     def save(self, step: int, state: TrainState, data: Any) -> None:
-        """Starts saving; `close` waits for it."""
-        args = ocp.args.Composite(state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(data))
+        """Starts saving all of the state but what is frozen; `close` waits for it."""
+        moved = dataclasses.replace(state, frozen=None)
+        args = ocp.args.Composite(state=ocp.args.StandardSave(moved), data=grain.checkpoint.CheckpointSave(data))
         self.manager.save(step, args=args)
 
     def restore(self, step: int, state: TrainState, data: Any) -> TrainState:
         """The state of `step`, on the devices of the state given; the data iterator is moved in place."""
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, dataclasses.replace(state, frozen=None))
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract), data=grain.checkpoint.CheckpointRestore(data)
         )
-        return self.manager.restore(step, args=args)["state"]
+        return dataclasses.replace(self.manager.restore(step, args=args)["state"], frozen=state.frozen)
 
     def close(self) -> None:
         self.manager.wait_until_finished()

@@ -4,9 +4,15 @@ import dataclasses
 
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.views import ViewConfig
+from biomechjax.errors import InputError
+from biomechjax.language.adapters import BASE_WEIGHTS
+from biomechjax.language.lora import LoraConfig
 from biomechjax.tokenizer.config import TokenizerConfig
 
 OPTIMIZERS = ("adamw", "muon")
+METHODS = ("lora", "full")
+MOTION_ROWS = ("unused", "append")
+ROW_STARTS = ("codebook", "covariance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,21 +59,57 @@ class TokenizerExperiment:
 
 
 @dataclasses.dataclass(frozen=True)
+class AdaptConfig:
+    """How a pretrained decoder learns movement.
+
+    Attributes:
+        method: lora: adapters and the new rows of the embedding are learned, all else is frozen. full: everything.
+        lora: the adapters.
+        weights: what the frozen base is kept in: float32, bfloat16, int8 or nf4 (QLoRA).
+        motion_rows: where the ids of movement stand: on rows that the text tokenizer calls unused, which only Gemma 3
+            has enough of, or appended.
+        row_start: new rows start as a learned projection of the tokenizer's codebook, or drawn with the mean and
+            covariance of the text rows.
+
+    Raises:
+        InputError: a word is none of those.
+    """
+
+    method: str = "lora"
+    lora: LoraConfig = LoraConfig()
+    weights: str = "nf4"
+    motion_rows: str = "unused"
+    row_start: str = "codebook"
+
+    def __post_init__(self) -> None:
+        words = {"method": METHODS, "weights": BASE_WEIGHTS, "motion_rows": MOTION_ROWS, "row_start": ROW_STARTS}
+        for name, allowed in words.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise InputError(f"--adapt.{name.replace('_', '-')} {value}: expected one of {', '.join(allowed)}")
+
+
+@dataclasses.dataclass(frozen=True)
 class DecoderExperiment:
-    """A named decoder run, trained from scratch.
+    """A named decoder run, from scratch or of a pretrained base.
 
     Attributes:
         train, mixture: optimisation, and how examples are drawn.
-        preset: a shape of language/config.py.
-        text_vocabulary: ids of the text tokenizer that is trained on the question corpus, at most.
+        preset, text_vocabulary: from scratch: a shape of language/config.py, and how many ids the text tokenizer that
+            is trained on the question corpus has, at most.
+        adapt: of a pretrained base: how it learns.
         row_length: T of a packed row.
         codes_per_step: of the codes of a step of movement the decoder reads so many, the first ones, which say most;
             0 for all.
+        compute_dtype, remat, attention: as in DecoderConfig.
     """
 
     train: TrainConfig
     preset: str = "1m"
     mixture: MixtureConfig = MixtureConfig()
     text_vocabulary: int = 768
+    adapt: AdaptConfig = AdaptConfig()
     row_length: int = 384
     codes_per_step: int = 0
+    compute_dtype: str = "float32"
+    remat: str = "none"
+    attention: str = "einsum"

@@ -30,6 +30,7 @@ def fit(
     folder: Path,
     strategy: str,
     report: Callable[[int, TrainState], dict[str, Any]] | None = None,
+    frozen: Any = None,
 ) -> TrainState:
     """Trains to `config.steps`, resuming from the newest step in `folder`, and returns the final state.
 
@@ -38,6 +39,7 @@ def fit(
         strategy: a word of parallel/strategies.py; a run may be resumed under another.
         report: called with (step, state) at each save, for held-out metrics that join the log (JSON values). One that a
             stop came in the way of is made up for when the run goes on.
+        frozen: what the learner needs beside the parameters and nothing moves; it is not saved.
 
     Raises:
         Stopped: after a signal; the state was saved.
@@ -46,7 +48,7 @@ def fit(
     optimizer = make_optimizer(config)
     runner = Runner(strategy, make_step(learner, optimizer, config.seed))
     checkpoints = Checkpoints(folder)
-    state = init_state(params, extra, optimizer)
+    state = init_state(params, extra, optimizer, frozen)
     # Resume order: abstract state, saved step, data position; only then are arrays placed for the strategy.
     first = checkpoints.latest() or 0
     if first:

@@ -18,12 +18,14 @@ Batch = dict[str, Array]
 
 @struct.dataclass
 class TrainState:
-    """step []; params that the optimizer moves; its state; extra state that it does not (the codebook)."""
+    """step []; params that the optimizer moves; its state; extra state that it does not (the codebook); and what is
+    never moved, a pretrained base, which is not saved with the state."""
 
     step: Array
     params: Any
     opt_state: Any
     extra: Any
+    frozen: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +35,18 @@ class Learner:
     Attributes:
         weights: of each loss term in the objective.
         counts: batch -> number of elements under each term; depends on the batch alone.
-        sums: (params, extra, batch, keys [B]) -> (sum of each term, whatever `update` needs).
+        sums: (params, state, batch, keys [B]) -> (sum of each term, whatever `update` needs).
         update: (extra, that, key, reduction) -> (extra, metrics).
     """
 
     weights: dict[str, float]
     counts: Callable[[Batch], dict[str, Array]]
-    sums: Callable[[Any, Any, Batch, Array], tuple[dict[str, Array], Any]]
+    sums: Callable[[Any, TrainState, Batch, Array], tuple[dict[str, Array], Any]]
     update: Callable[[Any, Any, Array, Reduction], tuple[Any, dict[str, Array]]]
 
 
-def init_state(params: Any, extra: Any, optimizer: optax.GradientTransformation) -> TrainState:
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra)
+def init_state(params: Any, extra: Any, optimizer: optax.GradientTransformation, frozen: Any = None) -> TrainState:
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra, frozen)
 
 
 def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> Step:
@@ -62,7 +64,7 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         counts = {k: jnp.maximum(v, 1) for k, v in reduction.sum(learner.counts(batch)).items()}
 
         def objective(params: Any) -> tuple[Array, Any]:
-            sums, more = learner.sums(params, state.extra, batch, keys)
+            sums, more = learner.sums(params, state, batch, keys)
             objective = jnp.sum(jnp.stack([w * sums[k] / counts[k] for k, w in learner.weights.items()]))
             return objective, (sums, more)
 
@@ -72,6 +74,6 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         params = optax.apply_updates(state.params, updates)
         extra, metrics = learner.update(state.extra, more, key, reduction)
         metrics |= {k: sums[k] / counts[k] for k in sums} | {"gradient_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, opt_state, extra), metrics
+        return TrainState(state.step + 1, params, opt_state, extra, state.frozen), metrics
 
     return step

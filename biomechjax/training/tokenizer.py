@@ -196,7 +196,9 @@ def tokenizer_learner(
     return Learner(
         weights=losses.weights(config),
         counts=lambda batch: losses.counts(config, format, batch, body),
-        sums=lambda params, state, batch, keys: losses.sums(model, format, params, state, batch, keys, common, body),
+        sums=lambda params, state, batch, keys: losses.sums(
+            model, format, params, state.extra, batch, keys, common, body
+        ),
         update=quantizer.update,
     )
 

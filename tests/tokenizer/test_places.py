@@ -19,6 +19,7 @@ from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.places import Body
 from biomechjax.tokenizer.start import init_params
+from biomechjax.training.step import TrainState
 from biomechjax.training.tokenizer import tokenizer_learner
 
 CANONICAL = load_format("canonical")
@@ -159,7 +160,7 @@ def test_the_terms_join_the_objective_where_they_have_a_weight():
     params, many = init_params(model, jax.random.key(0)), batch(window(), valid=12)
     learner = tokenizer_learner(model, CANONICAL, body=BODY)
     assert (learner.weights["position"], learner.weights["slip"]) == (2.0, 0.5)
-    state = losses.find_quantizer(config).init_state()
+    state = TrainState(jnp.array(0), params, None, losses.find_quantizer(config).init_state())
     found, _ = learner.sums(params, state, many, jax.random.split(jax.random.key(0), 1))
     assert found.keys() == learner.counts(many).keys() == learner.weights.keys()
     output = model.apply(params, many["features"], many["observed"][:, None], many["valid"])  # not filled: no codes yet
