@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from biomechjax.language.decoder import Decoder, abstract_params
 from biomechjax.language.generate import generate
-from biomechjax.language.huggingface import LAYER_NAMES, load_gemma3
+from biomechjax.language.huggingface import LAYER_NAMES, load_gemma
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -59,7 +59,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_logits_equal_those_of_transformers(tmp_path: Path, case: str):
     reference = save_reference(tmp_path, **CASES[case])
-    config, params = load_gemma3(tmp_path)
+    config, params = load_gemma(tmp_path)
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, (2, 40))
     with torch.no_grad():
         expected = reference(torch.tensor(tokens)).logits.numpy()
@@ -73,7 +73,7 @@ def test_logits_equal_those_of_transformers(tmp_path: Path, case: str):
 
 def test_greedy_answers_equal_those_of_transformers(saved):
     folder, reference = saved
-    config, params = load_gemma3(folder)
+    config, params = load_gemma(folder)
     prompts = [np.random.default_rng(n).integers(3, config.vocab_size, n).tolist() for n in (4, 21, 35)]
     expected = []
     for prompt in prompts:
@@ -86,7 +86,7 @@ def test_greedy_answers_equal_those_of_transformers(saved):
 
 
 def test_every_target_leaf_has_one_source(saved):
-    config, params = load_gemma3(saved[0])
+    config, params = load_gemma(saved[0])
     shapes, _ = abstract_params(config)
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, shapes)
     leaves, _ = jax.tree_util.tree_flatten_with_path(shapes["layers"])
@@ -98,21 +98,21 @@ def test_sharded_folder_and_requested_dtype(saved, tmp_path: Path):
     folder, reference = saved
     reference.save_pretrained(tmp_path, max_shard_size="100KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    jax.tree.map(np.testing.assert_array_equal, load_gemma3(tmp_path)[1], load_gemma3(folder)[1])
-    _, rough = load_gemma3(tmp_path, dtype="bfloat16")
+    jax.tree.map(np.testing.assert_array_equal, load_gemma(tmp_path)[1], load_gemma(folder)[1])
+    _, rough = load_gemma(tmp_path, dtype="bfloat16")
     assert {leaf.dtype.name for leaf in jax.tree.leaves(rough)} == {"bfloat16"}
     next(tmp_path.glob("*.safetensors")).unlink()
     with pytest.raises(ValueError, match="files that are not there"):
-        load_gemma3(tmp_path)
+        load_gemma(tmp_path)
 
 
 def test_bfloat16_weights_are_read(saved, tmp_path: Path):
     folder, reference = saved
     reference.to(torch.bfloat16).save_pretrained(tmp_path)
     reference.to(torch.float32)
-    _, params = load_gemma3(tmp_path)
+    _, params = load_gemma(tmp_path)
     assert params["embedding"].dtype == np.float32
-    np.testing.assert_allclose(params["embedding"], load_gemma3(folder)[1]["embedding"], rtol=1e-2)
+    np.testing.assert_allclose(params["embedding"], load_gemma(folder)[1]["embedding"], rtol=1e-2)
 
 
 @pytest.fixture
@@ -131,31 +131,31 @@ def edit(saved, tmp_path: Path):
 
 
 def test_tied_head_is_tolerated_and_another_refused(edit):
-    load_gemma3(edit(lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"]})))
+    load_gemma(edit(lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"]})))
     with pytest.raises(ValueError, match="lm_head.weight differs"):
-        load_gemma3(edit(lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"] + 1})))
+        load_gemma(edit(lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"] + 1})))
 
 
 def test_missing_surplus_and_misshapen_tensors_are_named(edit):
     name = "model.layers.6.mlp.up_proj.weight"
     with pytest.raises(ValueError, match=name):
-        load_gemma3(edit(lambda t: t.pop(name)))
+        load_gemma(edit(lambda t: t.pop(name)))
     with pytest.raises(ValueError, match="model.layers.7.extra"):
-        load_gemma3(edit(lambda t: t.update({"model.layers.7.extra": np.zeros(1)})))
+        load_gemma(edit(lambda t: t.update({"model.layers.7.extra": np.zeros(1)})))
     with pytest.raises(ValueError, match=r"up_proj.* \(48, 80\).* \(80, 48\)"):
-        load_gemma3(edit(lambda t: t.update({name: np.ascontiguousarray(t[name].T)})))
+        load_gemma(edit(lambda t: t.update({name: np.ascontiguousarray(t[name].T)})))
 
 
 def test_other_folders_are_refused(saved, tmp_path: Path):
     with pytest.raises(ValueError, match="no config.json"):
-        load_gemma3(tmp_path)
+        load_gemma(tmp_path)
     fields = json.loads((saved[0] / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="no \\*.safetensors"):
-        load_gemma3(tmp_path)
+        load_gemma(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"not a tensor file")
     with pytest.raises(ValueError, match="model.safetensors is no safetensors file"):
-        load_gemma3(tmp_path)
+        load_gemma(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**fields, "model_type": "llama"}))
     with pytest.raises(ValueError, match="'llama'"):
-        load_gemma3(tmp_path)
+        load_gemma(tmp_path)
