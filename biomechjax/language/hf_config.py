@@ -39,7 +39,9 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
             message names the setting.
     """
     read = _read(hf)
-    for name, computed in COMPUTED.items():
+    is_gemma3 = isinstance(read, Gemma3TextConfig)
+    # transformers takes a cap on Gemma 3's attention, but does not apply it.
+    for name, computed in (COMPUTED | ({"attn_logit_softcapping": None} if is_gemma3 else {})).items():
         # Null and false both mean "without".
         if (found := getattr(read, name)) != computed and (found or computed):
             raise InputError(f"config.json has {name}={found!r}; this decoder computes only {computed!r}")
@@ -65,7 +67,7 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
         rope_base_global=whole["rope_theta"],
         rope_scale_global=whole.get("factor", 1.0),
         query_scale=read.query_pre_attn_scalar**-0.5,
-        qk_norm=isinstance(read, Gemma3TextConfig),
+        qk_norm=is_gemma3,
         attention_soft_cap=read.attn_logit_softcapping,
         logit_soft_cap=read.final_logit_softcapping,
         norm_eps=read.rms_norm_eps,
@@ -122,7 +124,7 @@ def to_hf_config(config: DecoderConfig, dtype: str, token_ids: Mapping[str, Any]
         **COMPUTED,
         **token_ids,
     }
-    _read(fields)  # transformers has rules of its own, as that the heads divide the width
+    from_hf_config(fields)  # transformers has rules of its own, as that the heads divide the width
     return fields
 
 
