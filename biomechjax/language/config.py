@@ -1,6 +1,5 @@
-"""The shape of a decoder: its dimensions, named presets, and the reading of a Hugging Face `config.json`."""
+"""The shape of a decoder: its dimensions and named presets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,8 +103,15 @@ class DecoderConfig:
         return tuple(i % self.global_every == self.global_every - 1 for i in range(self.num_layers))
 
 
+# What the models of a family share beyond the defaults.
+_GEMMA2 = dict(
+    sliding_window=4096, global_every=2, rope_base_global=10_000.0, qk_norm=False, attention_soft_cap=50.0,
+    logit_soft_cap=30.0,
+)  # fmt: skip
+_GEMMA3_LONG = dict(sliding_window=1024, rope_scale_global=8.0)
+
 # The small ones are for a CPU, where the scan is best unrolled; their names are the sizes without the
-# embedding. The Gemma shapes are those of google/gemma-3-270m and google/gemma-3-1b-pt.
+# embedding. The Gemma shapes are those of google/gemma-2-* and google/gemma-3-*, the text part of 4B and above.
 PRESETS: dict[str, dict[str, Any]] = {
     "1m": dict(
         width=128, num_layers=4, num_heads=4, num_kv_heads=1, head_dim=32, mlp_width=512,
@@ -127,13 +133,37 @@ PRESETS: dict[str, dict[str, Any]] = {
         width=1152, num_layers=26, num_heads=4, num_kv_heads=1, head_dim=256, mlp_width=6912,
         query_scale=256**-0.5,
     ),
+    "gemma3_4b": dict(
+        width=2560, num_layers=34, num_heads=8, num_kv_heads=4, head_dim=256, mlp_width=10240,
+        query_scale=256**-0.5, **_GEMMA3_LONG,
+    ),
+    "gemma3_12b": dict(
+        width=3840, num_layers=48, num_heads=16, num_kv_heads=8, head_dim=256, mlp_width=15360,
+        query_scale=256**-0.5, **_GEMMA3_LONG,
+    ),
+    "gemma3_27b": dict(
+        width=5376, num_layers=62, num_heads=32, num_kv_heads=16, head_dim=128, mlp_width=21504,
+        query_scale=168**-0.5, **_GEMMA3_LONG,
+    ),
+    "gemma2_2b": dict(
+        width=2304, num_layers=26, num_heads=8, num_kv_heads=4, head_dim=256, mlp_width=9216,
+        query_scale=256**-0.5, **_GEMMA2,
+    ),
+    "gemma2_9b": dict(
+        width=3584, num_layers=42, num_heads=16, num_kv_heads=8, head_dim=256, mlp_width=14336,
+        query_scale=256**-0.5, **_GEMMA2,
+    ),
+    "gemma2_27b": dict(
+        width=4608, num_layers=46, num_heads=32, num_kv_heads=16, head_dim=128, mlp_width=36864,
+        query_scale=144**-0.5, **_GEMMA2,
+    ),
 }  # fmt: skip
 
 
 def preset(name: str, vocab_size: int, **overrides: Any) -> DecoderConfig:
     """A named decoder shape with the given vocabulary; `overrides` replace single fields.
 
-    The published Gemma 3 vocabulary has 262,144 rows.
+    The published vocabularies have 256,000 rows (Gemma 2), 262,144 (Gemma 3 270M and 1B) and 262,208 (4B and above).
 
     Raises:
         ValueError: no preset has this name.
@@ -141,86 +171,3 @@ def preset(name: str, vocab_size: int, **overrides: Any) -> DecoderConfig:
     if name not in PRESETS:
         raise ValueError(f"no decoder preset is called {name!r}; choose one of {', '.join(PRESETS)}")
     return DecoderConfig(**{"vocab_size": vocab_size, **PRESETS[name], **overrides})
-
-
-def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
-    """Reads the `config.json` of a Hugging Face `gemma3_text` model.
-
-    Rotary settings are understood both per layer type (`rope_parameters`, transformers 5) and in the older
-    flat fields (`rope_theta`, `rope_local_base_freq`, `rope_scaling`).
-
-    Args:
-        hf: the parsed JSON object.
-
-    Raises:
-        ValueError: the model is of another type, or uses a setting that this decoder does not compute; the
-            message names the setting.
-    """
-    if hf.get("model_type") != "gemma3_text":
-        raise ValueError(
-            f"config.json describes a model of type {hf.get('model_type')!r}; only 'gemma3_text' (the "
-            "text-only Gemma 3 models, 270M and 1B) can be read"
-        )
-    # What the decoder computes, and the value Hugging Face assumes where the file is silent.
-    fixed = {
-        "hidden_activation": "gelu_pytorch_tanh",
-        "attention_bias": False,
-        "tie_word_embeddings": True,
-        "attn_logit_softcapping": None,
-        "final_logit_softcapping": None,
-        "use_bidirectional_attention": False,
-    }
-    for name, computed in fixed.items():
-        # Null and false both mean "without".
-        if (found := hf.get(name, computed)) != computed and (found or computed):
-            raise ValueError(f"config.json has {name}={found!r}; this decoder computes only {computed!r}")
-    try:
-        dimensions: dict[str, Any] = dict(
-            vocab_size=hf["vocab_size"],
-            width=hf["hidden_size"],
-            num_layers=hf["num_hidden_layers"],
-            num_heads=hf["num_attention_heads"],
-            num_kv_heads=hf["num_key_value_heads"],
-            head_dim=hf["head_dim"],
-            mlp_width=hf["intermediate_size"],
-            sliding_window=hf["sliding_window"],
-            query_scale=hf["query_pre_attn_scalar"] ** -0.5,
-            norm_eps=hf["rms_norm_eps"],
-        )
-    except KeyError as missing:
-        raise ValueError(f"config.json has no field {missing}, which a gemma3_text model needs") from None
-    return DecoderConfig(**(dimensions | _hf_rope(hf)), global_every=_hf_global_every(hf))
-
-
-def _hf_rope(hf: Mapping[str, Any]) -> dict[str, float]:
-    per_type = hf.get("rope_parameters")
-    if per_type is None:
-        local: Mapping[str, Any] = {"rope_theta": hf.get("rope_local_base_freq")}
-        whole: Mapping[str, Any] = {"rope_theta": hf.get("rope_theta"), **(hf.get("rope_scaling") or {})}
-    else:
-        local, whole = (per_type.get(kind) or {} for kind in ("sliding_attention", "full_attention"))
-    for kind, rope, allowed in (("local", local, ("default",)), ("global", whole, ("default", "linear"))):
-        if (rope_type := rope.get("rope_type", "default")) not in allowed:
-            raise ValueError(
-                f"config.json gives {kind} layers rope_type={rope_type!r}; this decoder computes only "
-                f"{' or '.join(allowed)}"
-            )
-    return dict(
-        rope_base_local=local.get("rope_theta") or 10_000.0,
-        rope_base_global=whole.get("rope_theta") or 1_000_000.0,
-        rope_scale_global=whole["factor"] if whole.get("rope_type") == "linear" else 1.0,
-    )
-
-
-def _hf_global_every(hf: Mapping[str, Any]) -> int:
-    layer_types = hf.get("layer_types")
-    if layer_types is None:
-        return hf.get("sliding_window_pattern") or hf.get("_sliding_window_pattern") or 6
-    is_global = [kind == "full_attention" for kind in layer_types]
-    every = is_global.index(True) + 1 if any(is_global) else len(is_global) + 1
-    if is_global != [i % every == every - 1 for i in range(hf["num_hidden_layers"])]:
-        raise ValueError(
-            f"config.json lists layer_types {layer_types}; expected {hf['num_hidden_layers']} entries "
-            "(num_hidden_layers) with 'full_attention' at a regular interval"
-        )
-    return every

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast  # noqa: E402
 
+from biomechjax.errors import InputError  # noqa: E402
+
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY_FILE = "vocabulary.json"
 # Rows of the embedding come in multiples of this, the width of a TPU lane, so that they shard evenly.
@@ -162,10 +164,7 @@ class Vocabulary:
             text_size, codebook_size, levels, motion_start, size = (fields[name] for name in names)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error!r}); it needs {', '.join(names)}") from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
+        tokenizer = load_text_tokenizer(folder)
         if len(tokenizer) != text_size:
             raise ValueError(
                 f"the tokenizer in {folder} has {len(tokenizer)} ids, but {VOCABULARY_FILE} was saved with "
@@ -185,6 +184,18 @@ def unused_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> int:
         if unused[first + count - 1] == unused[first] + count - 1:
             return unused[first]
     raise ValueError(f"the text tokenizer has no {count} neighbouring unused ids, as a movement needs; append rows")
+
+
+def load_text_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """Reads a Hugging Face tokenizer; from local files only, running no code of theirs.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
 
 
 def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -10,7 +10,6 @@ OUT/
 
 import dataclasses
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from biomechjax.errors import InputError
+from biomechjax.provenance import git_commit
 from biomechjax.training.step import TrainState
 
 
@@ -27,12 +27,6 @@ def run_config(
     kind: str, experiment: Any, data: Sequence[Path], data_hash: Sequence[str], cohort: Sequence[str], simulated: bool
 ) -> dict[str, Any]:
     """What `config.json` holds. `kind` is "tokenizer" or "decoder"; `cohort` names the people, of each of `data`."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
     return {
         "kind": kind,
         "experiment": dataclasses.asdict(experiment),
@@ -40,7 +34,7 @@ def run_config(
         "data_hash": ", ".join(data_hash),
         "cohort": ", ".join(cohort),
         "simulated": simulated,
-        "git_commit": commit.stdout.strip() or "unknown",
+        "git_commit": git_commit(),
     }
 
 
