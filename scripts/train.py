@@ -19,13 +19,16 @@ class Arguments:
     out: Path
     """Checkpoint folder to write or to go on with."""
     experiment: Annotated[DecoderExperiment, tyro.conf.arg(name="")]
+    base: Path | None = None
+    """A pretrained Gemma 2 or 3 to learn from instead of nothing: a Hugging Face folder, or one of convert_gemma.py
+    import. How it learns is under --adapt."""
     strategy: str = "dp"
     """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    train_decoder(args.experiment, args.data, args.out, args.strategy)
+    train_decoder(args.experiment, args.data, args.out, args.strategy, args.base)
 
 
 if __name__ == "__main__":

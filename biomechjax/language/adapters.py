@@ -1,8 +1,8 @@
 """What is learned of a pretrained decoder: adapters of its linear maps and rows of its embedding, a tree of their own.
 
-    base (frozen)                       adapters (learned)                     adapt(base, adapters) -> parameters
-    layers/attention/query [L,D,N,H]    layers/attention/query/{a,b}           layers/attention/query: Adapted
-    embedding [V,D]                     rows [n,D]                             embedding: Extended
+base (frozen)                       adapters (learned)                     adapt(base, adapters) -> parameters
+layers/attention/query [L,D,N,H]    layers/attention/query/{a,b}           layers/attention/query: Adapted
+embedding [V,D]                     rows [n,D]                             embedding: Extended
 """
 
 import math
@@ -29,7 +29,7 @@ def inputs_of(name: str, shape: tuple[int, ...]) -> int:
 
 
 def init_adapters(config: DecoderConfig, lora: LoraConfig, key: Array) -> dict[str, Any]:
-    """`layers` of the adapters in float32: `a` drawn for unit variance, `b` zero, so that at first they change nothing."""
+    """`layers` of the adapters in float32: `a` drawn for unit variance, `b` zero, so that nothing changes at first."""
     shapes, _ = abstract_params(config)
     layers: dict[str, Any] = {}
     for number, name in enumerate(TARGETS):
@@ -57,10 +57,8 @@ def freeze(params: Params, weights: str) -> Params:
 
     def form(path: tuple[Any, ...], weight: Array) -> Any:
         name = path[-1].key
-        if name == "embedding":
-            return jnp.asarray(weight, plain)
         if name not in TARGETS:
-            return jnp.asarray(weight, jnp.float32)
+            return jnp.asarray(weight, plain if name == "embedding" else jnp.float32)
         flat = jnp.asarray(weight).reshape(len(weight), inputs_of(name, weight.shape), -1)
         return flat.astype(plain) if weights == plain else quantize(flat, weights)
 
@@ -78,13 +76,14 @@ def frozen_axes(config: DecoderConfig, weights: str) -> Params:
         name = path[-1].key
         if name not in TARGETS:
             return spec
-        inputs = spec[1]
-        outputs = spec[-1] if name == "output" else spec[2]
-        flat = PartitionSpec(spec[0], inputs, outputs)
+        layers, inputs, outputs = spec[0], spec[1], spec[-1] if name == "output" else spec[2]
+        flat: Any = PartitionSpec(layers, inputs, outputs)
         if weights == "nf4":
-            return Quantized(PartitionSpec(spec[0], inputs, None, outputs), flat, weights)
+            codes: Any = PartitionSpec(layers, inputs, None, outputs)
+            return Quantized(codes, flat, weights)
         if weights == "int8":
-            return Quantized(flat, PartitionSpec(spec[0], None, outputs), weights)
+            scale: Any = PartitionSpec(layers, None, outputs)
+            return Quantized(flat, scale, weights)
         return flat
 
     return jax.tree_util.tree_map_with_path(form, axes, is_leaf=lambda x: isinstance(x, PartitionSpec))
@@ -100,14 +99,14 @@ def adapt(base: Params, adapters: dict[str, Any], lora: LoraConfig, offset: int)
     found = {(block, name) for block, by_name in adapters["layers"].items() for name in by_name}
     if wrong := sorted("/".join(key) for key in found ^ expected):
         raise ValueError(f"adapters of {', '.join(wrong)} are missing or not used; targets are {lora.targets}")
-    layers = {block: dict(by_name) if isinstance(by_name, dict) else by_name for block, by_name in base["layers"].items()}
+    layers = {block: dict(weights) for block, weights in base["layers"].items()}
     for block, name in sorted(expected):
         pair, weight = adapters["layers"][block][name], layers[block][name]
         shape = (weight.scale if isinstance(weight, Quantized) else weight).shape
         if pair["a"].shape[-1] != lora.rank or pair["b"].shape[-2:] != (lora.rank, shape[-1]):
             raise ValueError(
-                f"adapters of {name} have shapes {pair['a'].shape} and {pair['b'].shape}; expected rank {lora.rank} and "
-                f"{shape[-1]} outputs"
+                f"adapters of {name} have shapes {pair['a'].shape} and {pair['b'].shape}; expected rank {lora.rank} "
+                f"and {shape[-1]} outputs"
             )
         layers[block][name] = Adapted(weight, pair["a"], pair["b"], lora.scale, lora.dropout)
     return {**base, "layers": layers, "embedding": Extended(base["embedding"], adapters["rows"], offset)}

@@ -7,6 +7,7 @@ OUT/
 """
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,14 @@ def load_base(
     with ocp.PyTreeCheckpointer() as checkpointer:
         params = checkpointer.restore((folder / "params").resolve(), restore_args=jax.tree.map(restored, shapes, *rest))
     return config, params, load_text_tokenizer(folder / "text_tokenizer")
+
+
+def base_hash(folder: str | Path) -> str:
+    """The hash of the weights that a base folder or a Hugging Face folder was made of.
+
+    Raises:
+        InputError: the folder is neither.
+    """
+    fields = read_json(Path(folder) / "config.json")
+    digests = fields.get("sha256") if fields.get("kind") == "base" else sha256_of(GemmaFolder(folder).files())
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()

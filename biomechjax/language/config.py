@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+COMPUTE_DTYPES = ("float32", "bfloat16")
 WORDS = {
-    "compute_dtype": ("float32", "bfloat16"),
+    "compute_dtype": COMPUTE_DTYPES,
     "remat": ("none", "products", "full"),
     "attention": ("einsum", "fused"),
 }

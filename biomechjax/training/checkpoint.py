@@ -6,6 +6,7 @@ OUT/
   metrics.jsonl      one line per logged step
   motion_tokenizer/  the tokenizer whose codes the model reads or, in a tokenizer run, the finished tokenizer
   vocabulary/        decoder runs only
+  base/              decoder runs with adapters: what they adapt (pretrained.py)
 """
 
 import dataclasses
@@ -79,8 +80,8 @@ def check_run(folder: Path, config: dict[str, Any]) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     old = read_config(folder)
-    for field in ("kind", "data_hash", "experiment"):
-        difference = _first_difference(json.loads(json.dumps(config[field])), old.get(field), field)
+    for field in ("kind", "data_hash", "base_hash", "experiment"):
+        difference = _first_difference(json.loads(json.dumps(config.get(field))), old.get(field), field)
         if difference:
             raise InputError(f"{folder}: holds another run: {difference}; choose another --out or remove it")
 

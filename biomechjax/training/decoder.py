@@ -1,6 +1,8 @@
 """Training the decoder on token records, and loading what was trained."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,50 @@ from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
+from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
+from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.checkpoint import check_run, read_config, restore_params, run_config, start_or_resume
-from biomechjax.training.config import DecoderExperiment
+from biomechjax.training.config import AdaptConfig, DecoderExperiment
 from biomechjax.training.loop import fit
-from biomechjax.training.step import Batch, Learner
+from biomechjax.training.pretrained import (
+    decoder_params,
+    load_frozen,
+    movement_vocabulary,
+    new_rows,
+    save_frozen,
+    start_adapters,
+    with_rows,
+)
+from biomechjax.training.step import Batch, Learner, TrainState
 
 
-def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy: str = "dp") -> None:
-    """Trains a decoder on the train split of token records; resumes; `out` is then all that evaluation needs."""
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a training begins: the decoder's shape and vocabulary, what is learned and what is frozen, and how."""
+
+    shape: DecoderConfig
+    vocabulary: Vocabulary
+    learner: Learner
+    params: Any
+    frozen: Any = None
+
+
+def train_decoder(
+    experiment: DecoderExperiment, data: Path, out: Path, strategy: str = "dp", base: Path | None = None
+) -> None:
+    """Trains a decoder on the train split of token records, from scratch or from a pretrained base.
+
+    Resumes; `out` is then all that evaluation needs.
+
+    Raises:
+        InputError: what is given does not fit together; nothing was written.
+    """
     if experiment.preset not in PRESETS:
         raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
     records = Records(data)
@@ -37,49 +69,107 @@ def train_decoder(experiment: DecoderExperiment, data: Path, out: Path, strategy
     if not 1 <= read <= movement.tokens_per_step:
         raise InputError(f"--codes-per-step {read}: a step in {data} has {movement.tokens_per_step} codes")
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
+    config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
     find_strategy(strategy)  # before anything is written
     check_run(out, config)
-    if (out / "vocabulary").is_dir():
-        vocabulary = Vocabulary.load(out / "vocabulary")
-    else:
-        text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
-        vocabulary = Vocabulary(text, read * movement.codebook_size, read)
+    saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
+    begin = from_scratch if base is None else partial(from_base, base)
+    start = begin(experiment, records.tokenizer, read, saved)
     train = experiment.train
     whole = records.read("train")
     shown = [[first_codes(view, movement.tokens_per_step, read).tolist() for view in r.views] for r in whole]
     batches = packed_batches(
         [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)],
-        Renderer(vocabulary),
+        Renderer(start.vocabulary),
         experiment.mixture,
         experiment.row_length,
         train.batch_size,
         train.seed,
     )
-    shape = preset(experiment.preset, vocabulary.size)
-    params = init_params(shape, jax.random.key(train.seed))
-    params["embedding"] = embed_codes(params["embedding"], vocabulary, records.tokenizer, train.seed)
-    start_or_resume(out, config)
-    if not (out / "vocabulary").is_dir():
-        vocabulary.save(out / "vocabulary")
+    start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
+    if saved is None:
+        start.vocabulary.save(out / "vocabulary")
     if not (out / "motion_tokenizer").is_dir():
         records.tokenizer.save(out / "motion_tokenizer")
-    fit(decoder_learner(shape), params, {}, batches, train, out, strategy)
+    if start.frozen is not None and not (out / "base").is_dir():
+        save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+    fit(start.learner, start.params, {}, batches, train, out, strategy, frozen=start.frozen)
+
+
+def from_scratch(
+    experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int, vocabulary: Vocabulary | None
+) -> Start:
+    """A new decoder of a preset's shape; the vocabulary is learned from the question corpus where none is given.
+
+    `read` codes of each step of a movement are read.
+    """
+    if vocabulary is None:
+        text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
+        vocabulary = Vocabulary(text, read * tokenizer.config.codebook_size, read)
+    shape = _computed(preset(experiment.preset, vocabulary.size), experiment)
+    params = init_params(shape, jax.random.key(experiment.train.seed))
+    params["embedding"] = embed_codes(params["embedding"], vocabulary, tokenizer, experiment.train.seed)
+    return Start(shape, vocabulary, decoder_learner(shape), params)
+
+
+def from_base(
+    base: Path, experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int, vocabulary: Vocabulary | None
+) -> Start:
+    """A pretrained decoder, from a Hugging Face folder or one of convert_gemma.py, that is to learn movement."""
+    how, seed = experiment.adapt, experiment.train.seed
+    whole = how.method == "full"
+    config, params, text = load_base(base, "float32" if whole or how.weights == "float32" else "bfloat16")
+    if vocabulary is None:
+        codes = read * tokenizer.config.codebook_size
+        vocabulary = movement_vocabulary(text, codes, read, config.vocab_size, how.motion_rows)
+    shape = dataclasses.replace(_computed(config, experiment), vocab_size=vocabulary.size)
+    params, text_rows = with_rows(params, vocabulary.size), min(len(text), config.vocab_size)
+    meaning = np.pad(code_meanings(vocabulary, tokenizer), ((2, 0), (0, 0)))  # what opens and closes means nothing
+    learned, frozen = start_adapters(config, how, params, text_rows, meaning, seed)
+    offset = vocabulary.motion_start
+    if not whole:
+        return Start(shape, vocabulary, adapter_learner(shape, how, offset), learned, frozen)
+    params["embedding"][offset : offset + len(meaning)] = new_rows(learned, frozen)
+    return Start(shape, vocabulary, decoder_learner(shape), params)
+
+
+def _computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderConfig:
+    how = {name: getattr(experiment, name) for name in ("compute_dtype", "remat", "attention")}
+    try:
+        return dataclasses.replace(shape, **how)
+    except ValueError as e:
+        raise InputError(str(e)) from e
 
 
 def decoder_learner(config: DecoderConfig) -> Learner:
-    """The learner of the decoder: cross-entropy on answer tokens; no extra state."""
+    """The learner of all of a decoder: cross-entropy on answer tokens; no extra state."""
+    return _answer_learner(lambda params, state, batch, keys: answer_loss(config, params, batch))
+
+
+def adapter_learner(config: DecoderConfig, how: AdaptConfig, offset: int) -> Learner:
+    """The learner of adapters and new rows, whose base is frozen in the state."""
+
+    def loss(learned: Any, state: TrainState, batch: Batch, keys: Array) -> Array:
+        params = decoder_params(learned, state.frozen, how, offset)
+        return answer_loss(config, params, batch, keys if how.lora.dropout else None)
+
+    return _answer_learner(loss)
+
+
+def _answer_learner(loss: Callable[[Any, TrainState, Batch, Array], Array]) -> Learner:
     return Learner(
         weights={"answer": 1.0},
         counts=lambda batch: {"answer": jnp.sum(batch["loss_weights"])},
-        sums=lambda params, _, batch, keys: ({"answer": answer_loss(config, params, batch)}, None),
+        sums=lambda *args: ({"answer": loss(*args)}, None),
         update=lambda extra, _, key, reduction: (extra, {}),
     )
 
 
-def answer_loss(config: DecoderConfig, params: Any, batch: Batch) -> Array:
+def answer_loss(config: DecoderConfig, params: Any, batch: Batch, dropout_keys: Array | None = None) -> Array:
     """Sum of -log p over the answer tokens of a packed batch; logits [B,P,V] at their positions only."""
     model = Decoder(config)
-    hidden, _ = model.apply({"params": params}, batch["tokens"], batch["positions"], batch["segment_ids"])
+    inputs = batch["tokens"], batch["positions"], batch["segment_ids"]
+    hidden, _ = model.apply({"params": params}, *inputs, dropout_keys=dropout_keys)
     chosen = jnp.take_along_axis(hidden, batch["loss_positions"][..., None], axis=1)
     logits = model.apply({"params": params}, chosen, method="logits")
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
@@ -94,19 +184,27 @@ def first_codes(codes: ArrayLike, of_step: int, read: int) -> np.ndarray:
 def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionTokenizer, seed: int) -> Array:
     """Motion rows of the embedding [V,D] from what the codes mean, through a seeded random projection.
 
-    A code is described by its vector and by the posture and the speed of the frames that it decodes to, so that codes
-    of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the joints
-    turn, which is what a cadence shows in; a travel code by its displacement. The rows keep the scale of the others.
+    Codes of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the
+    joints turn, which is what a cadence shows in. The rows keep the scale of the others.
+    """
+    meaning, width = code_meanings(vocabulary, tokenizer), embedding.shape[1]
+    projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
+    rows = (meaning @ projection * width**-0.5).astype(np.float32)
+    return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
+
+
+def code_meanings(vocabulary: Vocabulary, tokenizer: MotionTokenizer) -> np.ndarray:
+    """What each code of the vocabulary means, [n,k] of unit variance.
+
+    A code is described by its vector and by the posture and the speed of the frames that it decodes to, a travel code
+    by its displacement.
     """
     vectors = tokenizer.table.reshape(-1, tokenizer.table.shape[-1])
     meaning = np.concatenate([standardised(x) for x in (vectors, *tokenizer.code_meanings())], axis=1)
     if tokenizer.config.travel:
         moves = standardised(tokenizer.displacements) * (meaning.shape[1] / 3) ** 0.5
         meaning = np.block([[np.zeros((len(moves), meaning.shape[1])), moves], [meaning, np.zeros((len(meaning), 3))]])
-    width = embedding.shape[1]
-    projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
-    rows = (meaning @ projection * width**-0.5).astype(np.float32)[: vocabulary.codebook_size]
-    return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
+    return meaning[: vocabulary.codebook_size]
 
 
 def standardised(x: np.ndarray) -> np.ndarray:
@@ -150,5 +248,8 @@ class TrainedDecoder:
         except ValueError as e:
             raise InputError(f"{folder}: {e}") from e
         tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
-        config = preset(run["experiment"]["preset"], vocabulary.size)
-        return cls(config, restore_params(folder), vocabulary, tokenizer, run["experiment"], run)
+        config, params, experiment = DecoderConfig(**run["decoder"]), restore_params(folder), run["experiment"]
+        if (folder / "base").is_dir():
+            how = AdaptConfig(**experiment["adapt"] | {"lora": LoraConfig(**experiment["adapt"]["lora"])})
+            params = decoder_params(params, load_frozen(folder / "base"), how, vocabulary.motion_start)
+        return cls(config, params, vocabulary, tokenizer, experiment, run)

@@ -33,7 +33,7 @@ def trained(deep_records, tmp_path_factory):
     """The first batch of a training, and the decoder that it would have ended with."""
     out, seen = tmp_path_factory.mktemp("read") / "decoder", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "fit", lambda *args: seen.append((args[1], next(args[3]))))
+        patch.setattr(training, "fit", lambda *args, **_: seen.append((args[1], next(args[3]))))
         training.train_decoder(EXPERIMENT, deep_records, out)
         params, batch = seen[0]
         patch.setattr(training, "restore_params", lambda _: params)
