@@ -1,0 +1,197 @@
+"""A pretrained base learns movement: what is learned, what is frozen, and that a checkpoint needs nothing else."""
+
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.packing import packed_batches
+from biomechjax.data.records import Records
+from biomechjax.errors import InputError
+from biomechjax.language.adapters import BASE_WEIGHTS, merge
+from biomechjax.language.config import DecoderConfig
+from biomechjax.language.decoder import init_params
+from biomechjax.language.hf_export import export_full
+from biomechjax.language.huggingface import load_gemma
+from biomechjax.language.lora import LoraConfig
+from biomechjax.language.vocabulary import train_text_tokenizer
+from biomechjax.tasks.registry import corpus
+from biomechjax.training.checkpoint import restore_params
+from biomechjax.training.config import AdaptConfig, DecoderExperiment, TrainConfig
+from biomechjax.training.decoder import Start, TrainedDecoder, from_base, train_decoder
+from biomechjax.training.pretrained import new_rows
+from biomechjax.training.step import TrainState
+
+LORA = LoraConfig(rank=4, alpha=8)
+EXPERIMENT = DecoderExperiment(
+    TrainConfig(4, 4, 3e-3, warmup_steps=2, log_every=1, save_every=2), row_length=256, adapt=AdaptConfig(lora=LORA)
+)
+SHAPE = DecoderConfig(
+    vocab_size=512, width=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32, mlp_width=128, sliding_window=16,
+    global_every=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A Hugging Face folder of random weights, whose tokenizer has unused tokens."""
+    text = train_text_tokenizer(corpus(), 420)
+    text.add_tokens([f"<unused{i}>" for i in range(tiny.TOKENIZER.codebook_size + 2)])
+    rng = np.random.default_rng(0)
+    shape = dataclasses.replace(SHAPE, vocab_size=len(text))
+    params = jax.tree.map(lambda x: x + rng.normal(0, 0.1, x.shape), init_params(shape, jax.random.key(0)))
+    folder = tmp_path_factory.mktemp("base") / "hf"
+    export_full(folder, shape, jax.tree.map(np.float32, params), text)
+    return folder
+
+
+def logits(model: TrainedDecoder, params=None):
+    from biomechjax.language.decoder import Decoder
+
+    tokens = np.random.default_rng(0).integers(0, model.vocabulary.motion_offset + 5, (1, 30))
+    decoder, variables = Decoder(model.config), {"params": model.params if params is None else params}
+    hidden, _ = decoder.apply(variables, tokens, np.arange(30)[None], np.ones_like(tokens))
+    return np.asarray(decoder.apply(variables, hidden, method="logits"))
+
+
+@pytest.fixture(scope="module")
+def trained(base, records_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("adapt") / "decoder"
+    train_decoder(EXPERIMENT, records_folder, out, base=base)
+    return out
+
+
+def test_only_adapters_and_new_rows_are_learned_and_kept(trained, base):
+    learned = restore_params(trained)
+    assert set(learned) == {"layers", "rows", "projection"}
+    names = {f"{block}/{name}" for block, maps in learned["layers"].items() for name in maps}
+    assert len(names) == 7
+    assert learned["layers"]["mlp"]["up"]["a"].shape == (2, 64, 4)
+    assert np.abs(learned["layers"]["mlp"]["up"]["b"]).max() > 0
+    # The saved steps hold parameters and the optimizer's two moments of these, far less than the base.
+    size = sum(leaf.size for leaf in jax.tree.leaves(learned))
+    stored = sum(f.stat().st_size for f in (trained / "steps" / "4" / "state").rglob("*") if f.is_file())
+    assert stored < 3 * 4 * size + 200_000
+    model = TrainedDecoder.load(trained)
+    _, before = load_gemma(base, "bfloat16")
+    frozen = model.params["embedding"].embedding
+    np.testing.assert_array_equal(frozen[: len(before["embedding"])], before["embedding"])
+
+
+def test_the_checkpoint_answers_without_the_base(trained, base, tmp_path):
+    expected = logits(TrainedDecoder.load(trained))
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(trained, moved)
+    hidden = base.rename(base.with_name("gone"))
+    try:
+        found = TrainedDecoder.load(moved)
+    finally:
+        hidden.rename(base)
+    np.testing.assert_array_equal(logits(found), expected)
+
+
+def test_the_merged_decoder_says_the_same(trained):
+    model = TrainedDecoder.load(trained)
+    whole = merge(model.config, model.params)
+    expected = logits(model)
+    np.testing.assert_allclose(logits(model, whole), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_resumed_equals_uninterrupted(trained, base, records_folder, tmp_path):
+    out = tmp_path / "decoder"
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "steps" / "4")
+    train_decoder(EXPERIMENT, records_folder, out, base=base)
+    jax.tree.map(np.testing.assert_array_equal, restore_params(out), restore_params(trained))
+
+
+def begin(base, **how) -> Start:
+    experiment = dataclasses.replace(EXPERIMENT, adapt=AdaptConfig(**{"lora": LORA, **how}))
+    return from_base(base, experiment, tiny.tokenizer(), 1, None)
+
+
+@pytest.fixture(scope="module")
+def batch(base):
+    packed = [tiny.record(i, codes=20) for i in range(6)]
+    return next(packed_batches(packed, Renderer(begin(base).vocabulary), MixtureConfig(), 192, 2, 0))
+
+
+def first_loss(start: Start, batch) -> float:
+    state = TrainState(np.int32(0), start.params, None, {}, start.frozen)
+    sums, _ = start.learner.sums(start.params, state, batch, jax.random.split(jax.random.key(0), 2))
+    return float(sums["answer"])
+
+
+@pytest.mark.parametrize("weights", BASE_WEIGHTS)
+def test_every_form_of_the_base_starts_as_the_base(base, batch, weights):
+    """With adapters of zero the loss of the first step is that of the base in this form, dropout or not."""
+    tolerance = {"nf4": 0.05, "int8": 0.01, "bfloat16": 2e-3, "float32": 1e-5}[weights]
+    whole = first_loss(begin(base, method="full"), batch)
+    assert first_loss(begin(base, weights=weights), batch) == pytest.approx(whole, rel=tolerance)
+
+
+@pytest.mark.parametrize("start", ["codebook", "covariance"])
+@pytest.mark.parametrize("place", ["unused", "append"])
+def test_new_rows_stand_where_asked_and_start_like_text(base, start, place):
+    begun = begin(base, weights="float32", motion_rows=place, row_start=start)
+    vocabulary = begun.vocabulary
+    text = load_gemma(base)[1]["embedding"][: vocabulary.text_size]
+    if place == "unused":
+        names = vocabulary.tokenizer.convert_ids_to_tokens([vocabulary.motion_start, vocabulary.motion_offset])
+        assert names == ["<unused0>", "<unused2>"]
+    else:
+        assert vocabulary.motion_start == len(text)
+    rows = np.asarray(new_rows(begun.params, begun.frozen))
+    assert len(rows) == tiny.TOKENIZER.codebook_size + 2
+    assert rows[2:].std() == pytest.approx(text.std(), rel=0.3)
+    assert np.abs(rows[2:].mean() - text.mean()) < 0.2 * text.std()
+    whole = begin(base, method="full", motion_rows=place, row_start=start)
+    np.testing.assert_allclose(whole.params["embedding"][vocabulary.motion_start :][: len(rows)], rows, rtol=1e-6)
+
+
+def test_movement_reaches_the_loss(trained, records_folder):
+    """Other codes give other answers: the rows of a movement are read."""
+    model = TrainedDecoder.load(trained)
+    codes = np.array(Records(records_folder).read("test")[0].views[0])
+    ids = [model.vocabulary.encode_motion(c) for c in (codes, (codes + 1) % tiny.TOKENIZER.codebook_size)]
+    from biomechjax.language.decoder import Decoder
+
+    hidden = [
+        Decoder(model.config).apply(
+            {"params": model.params}, np.array([i]), np.arange(len(i))[None], np.ones((1, len(i)), int)
+        )[0][0, -1]
+        for i in ids
+    ]
+    assert np.abs(hidden[0] - hidden[1]).max() > 0.05
+
+
+def test_what_does_not_fit_is_refused_and_nothing_written(base, records_folder, tmp_path):
+    out = tmp_path / "decoder"
+    with pytest.raises(InputError, match="unused ids.*--adapt.motion-rows append"):
+        small = tmp_path / "small"
+        text = train_text_tokenizer(corpus(), 420)
+        export_full(
+            small, dataclasses.replace(SHAPE, vocab_size=len(text)),
+            jax.tree.map(np.asarray, init_params(dataclasses.replace(SHAPE, vocab_size=len(text)), jax.random.key(0))),
+            text,
+        )  # fmt: skip
+        train_decoder(EXPERIMENT, records_folder, out, base=small)
+    with pytest.raises(InputError, match="config.json"):
+        train_decoder(EXPERIMENT, records_folder, out, base=tmp_path)
+    with pytest.raises(InputError, match="--adapt.weights int4: expected one of float32"):
+        AdaptConfig(weights="int4")
+    assert not out.exists()
+
+
+def test_another_base_is_another_run(trained, base, records_folder, tmp_path):
+    other = tmp_path / "other"
+    config, params = load_gemma(base)
+    params["final_norm"]["scale"] = params["final_norm"]["scale"] + 1
+    export_full(other, config, params, TrainedDecoder.load(trained).vocabulary.tokenizer)
+    with pytest.raises(InputError, match="holds another run: base_hash"):
+        train_decoder(EXPERIMENT, records_folder, trained, base=other)
