@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from biomechjax.language.base import load_base
 from biomechjax.language.decoder import abstract_params
 from biomechjax.language.generate import generate
 from biomechjax.language.huggingface import LAYER_NAMES, NAMES, GemmaFolder, leaves, load_gemma, source_names
@@ -184,3 +185,35 @@ def test_other_folders_are_refused(saved, tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps({**fields, "model_type": "llama"}))
     with pytest.raises(ValueError, match="'llama'"):
         load_gemma(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_real_gemma_computes_what_it_computes_in_transformers(tmp_path: Path):
+    """Gemma-3-270M, built from registry packages: logits of more tokens than the window, and greedy answers."""
+    tool = HERE.parents[1].parent / "shared" / "tools" / "gemma3_270m.py"
+    if not tool.is_file():
+        pytest.skip(f"{tool} is not there; it builds the folder of the real model")
+    build = subprocess.run([sys.executable, tool, tmp_path / "gemma"], capture_output=True, text=True)
+    if build.returncode:
+        pytest.skip(f"the real model cannot be built here: {build.stderr[-300:]}")
+    config, params, tokenizer = load_base(tmp_path / "gemma")
+    reference = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "gemma", dtype=torch.float32, attn_implementation="eager"
+    )
+    tokens = np.array([tokenizer.encode("The knee bends and the hip turns while the person walks. " * 60)[:600]])
+    assert tokens.shape[1] == 600 > config.sliding_window
+    gemma.assert_same_logits(gemma.logits(config, params, tokens), gemma.reference_logits(reference, tokens))
+    starts = (
+        "The gait of a person after a stroke",
+        "Parkinson's disease changes walking because",
+        "What activity is this?",
+        "Once upon a time",
+        "The capital of France is",
+        "def fibonacci(n):",
+        "In 1969, the",
+        "Die Bewegung des Knies",
+        "1, 2, 3, 4, 5,",
+        "A healthy adult walks at about",
+    )
+    prompts = [tokenizer.encode(start) for start in starts]
+    assert generate(config, params, prompts, 64, []) == gemma.reference_answers(reference, prompts, 64)
