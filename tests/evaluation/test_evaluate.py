@@ -79,7 +79,7 @@ def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, recor
 def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records):
     """A decoder that knows everything, and one that says nothing, which is as good as the mean of training."""
 
-    def oracle(model, codes, questions, batch_size=32):
+    def oracle(model, codes, questions, tasks):
         labels = [r.labels for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
         tasks = [t for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
         return [t.answer_text(row) for t, row in zip(tasks, labels, strict=True)]
@@ -90,7 +90,7 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
         assert rows[DECODER].get("accuracy", 1) == 1
         assert rows[DECODER].get("mae", 0) == pytest.approx(0, abs=0.051)
 
-    monkeypatch.setattr(answering, "ask", lambda model, codes, questions: ["well"] * len(questions))
+    monkeypatch.setattr(answering, "ask", lambda model, codes, questions, tasks: ["well"] * len(questions))
     silent = evaluate(model, records)[0]["tasks"]
     assert all(rows[DECODER]["unparsable"] == 1 for rows in silent.values())
     assert silent["diagnosis"][DECODER]["accuracy"] == 0
@@ -103,7 +103,7 @@ def test_prompts_hold_the_movement_cut_at_longest(monkeypatch, model):
     monkeypatch.setattr(answering, "generate", lambda config, params, prompts, *_, **__: seen.extend(prompts) or [[]])
     short = dataclasses.replace(model, experiment={"mixture": {"longest": 5}})
     assert answering.ask(short, [np.arange(9)], ["How fast?"]) == [""]
-    text = tiny.vocabulary().decode(seen[0])
+    text = tiny.vocabulary().decode(sum(seen[0], []))
     assert text.startswith("<bos><motion 5 tokens>")
     assert "How fast?" in text
 

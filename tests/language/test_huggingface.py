@@ -82,7 +82,7 @@ def test_greedy_answers_equal_those_of_transformers(saved):
                 torch.tensor([prompt]), max_new_tokens=20, do_sample=False, eos_token_id=None, pad_token_id=0
             )
         expected.append(ids[0, len(prompt) :].tolist())
-    assert generate(config, params, prompts, 20, []) == expected
+    assert generate(config, params, [(prompt[:3], prompt[3:]) for prompt in prompts], 20, []) == expected
 
 
 def test_every_target_leaf_has_one_source(saved):
