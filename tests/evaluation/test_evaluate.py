@@ -15,6 +15,7 @@ from biomechjax.evaluation.baselines import baseline_answers
 from biomechjax.evaluation.evaluate import DECODER, MODELS, evaluate, print_tables, write_results
 from biomechjax.evaluation.metrics import score
 from biomechjax.tasks.registry import BY_NAME, TASKS
+from biomechjax.tasks.task import Choice
 from biomechjax.training.decoder import TrainedDecoder
 
 
@@ -96,6 +97,46 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
     assert silent["diagnosis"][DECODER]["accuracy"] == 0
     for name in ("walking speed", "Berg Balance score"):
         assert silent[name][DECODER]["mae"] == pytest.approx(silent[name]["majority/mean"]["mae"])
+
+
+def test_constrained_answers_all_parse(model, untrained, records):
+    metrics, answered = evaluate(model, records, constrained=True)
+    assert (untrained[0]["answers"], metrics["answers"]) == ("free", "constrained")
+    assert all(rows[DECODER]["unparsable"] == 0 for rows in metrics["tasks"].values())
+    assert all(rows[DECODER]["unparsable"] == 1 for rows in untrained[0]["tasks"].values())
+    for free, a in zip(untrained[1], answered, strict=True):
+        assert (free.task, free.trial, free.question) == (a.task, a.trial, a.question)
+        assert a.answer in BY_NAME[a.task].answer.allowed
+    assert len({a.answer for a in answered}) > 4
+
+
+def test_probabilities_are_of_the_options_of_labels(model, untrained, records):
+    test = records.read("test")
+    answered = answering.answer_records(model, test, probabilities=True)
+    assert [dataclasses.replace(a, probabilities=None) for a in answered] == untrained[1]
+    for a in answered:
+        if isinstance(BY_NAME[a.task].answer, Choice):
+            assert tuple(a.probabilities) == BY_NAME[a.task].answer.options
+            assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        else:
+            assert a.probabilities is None
+    # In another order and among other questions, the same question has the same probabilities.
+    mine = next(a for a in reversed(answered) if a.task == "diagnosis")
+    codes = next(np.array(r.views[0]) for r in test if r.trial == mine.trial)
+    (alone,) = answering.label_probabilities(model, [codes], [mine.question], BY_NAME["diagnosis"])
+    assert alone == pytest.approx(mine.probabilities, abs=1e-5)
+
+
+def test_a_prompt_has_one_context_for_the_questions_of_a_movement(monkeypatch, model):
+    seen = []
+    monkeypatch.setattr(
+        answering, "generate", lambda config, params, prompts, *_, **__: seen.extend(prompts) or [[]] * 3
+    )
+    one, other = np.arange(9), np.arange(1, 10)
+    answering.ask(model, [one, other, one], ["How fast?", "How far?", "How far?"])
+    (a, how_fast), (b, how_far), (c, again) = seen
+    assert a == c != b
+    assert how_far == again != how_fast
 
 
 def test_prompts_hold_the_movement_cut_at_longest(monkeypatch, model):
