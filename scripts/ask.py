@@ -51,7 +51,7 @@ def main() -> None:
     step_s = model.tokenizer.config.frames_per_step / model.tokenizer.config.rate_hz
     if recording.duration_s > (read_s := model.longest * step_s):
         print(f"note: the model reads only the first {read_s:.1f} s")
-    answers = ask(model, [codes] * len(args.questions), args.questions, batch_size=len(args.questions))
+    answers = ask(model, [codes] * len(args.questions), args.questions)
     for question, answer in zip(args.questions, answers, strict=True):
         print(f"\nQ: {question}\nA: {answer}")
 

@@ -38,6 +38,10 @@ class Arguments:
     """Folder for metrics.json, and predictions.jsonl of a decoder, table.csv and reconstruction.png of a tokenizer; by
     default `eval` in the checkpoint."""
     split: Literal["validation", "test"] = "test"
+    answers: Literal["free", "constrained"] = "free"
+    """Of a decoder: anything, which may not parse and is then counted as wrong, or among those that the task allows."""
+    probabilities: bool = False
+    """Of a decoder: write into predictions.jsonl also how likely each option of a label is."""
 
 
 def main() -> None:
@@ -57,7 +61,7 @@ def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
     records = Records(data or model.run["data"])
     if not data and records.hash != model.run["data_hash"]:
         raise InputError(f"{records.path}: changed since the decoder was trained; name the records with --data")
-    metrics, answered = evaluate(model, records, args.split)
+    metrics, answered = evaluate(model, records, args.split, args.answers == "constrained", args.probabilities)
     print_tables(metrics, console)
     write_results(metrics, answered, model.run, out)
     console.print(f"wrote {out / 'metrics.json'} and {out / 'predictions.jsonl'}")

@@ -59,9 +59,9 @@ class Renderer:
         """Ids that follow the context; the answer begins right after them, with a blank."""
         return self.text(question)
 
-    def prompt(self, segments: tuple[Segment, ...], question: str) -> list[int]:
-        """What the model is given to answer one question."""
-        return self.context(segments) + self.question(question)
+    def answer(self, answer: str) -> list[int]:
+        """Ids that follow the question, with the eos that ends the answer."""
+        return [*self.text(f" {answer}"), self.vocabulary.eos_id]
 
     def render(self, example: Example) -> dict[str, np.ndarray]:
         """int32 arrays [n]: tokens, branches, positions, and answers (1 on answer tokens and the eos after them)."""
@@ -70,7 +70,7 @@ class Renderer:
         positions, answers = list(range(len(context))), [0] * len(context)
         for branch, turn in enumerate(example.turns, start=1):
             question = self.question(turn.question)
-            answer = [*self.text(f" {turn.answer}"), self.vocabulary.eos_id]
+            answer = self.answer(turn.answer)
             size = len(question) + len(answer)
             tokens += question + answer
             branches += [branch] * size

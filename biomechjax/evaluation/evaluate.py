@@ -21,12 +21,20 @@ DECODER = "decoder"
 MODELS = (DECODER, CONSTANT, LINEAR, TREES)
 
 
-def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tuple[dict[str, Any], list[Answered]]:
+def evaluate(
+    model: TrainedDecoder,
+    records: Records,
+    split: str = "test",
+    constrained: bool = False,
+    probabilities: bool = False,
+) -> tuple[dict[str, Any], list[Answered]]:
     """Asks every task of every trial of a split, and scores the decoder and the baselines on the same questions.
 
+    `constrained` and `probabilities` are those of `answer_records`.
+
     Returns:
-        Metrics {"data", "simulated", "split", "participants", "tasks": {task: {model: {metric: value}}}}, and the
-        decoder's answers.
+        Metrics {"data", "simulated", "split", "answers", "participants", "tasks": {task: {model: {metric: value}}}},
+        and the decoder's answers.
 
     Raises:
         InputError: the records hold other codes than the decoder read in training, or the split is empty.
@@ -39,7 +47,7 @@ def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tu
     train, test = records.read("train"), records.read(split)
     if not test:
         raise InputError(f"{records.path}: split {split!r} is empty")
-    answered = answer_records(model, test)
+    answered = answer_records(model, test, constrained=constrained, probabilities=probabilities)
     tasks = {}
     for task in TASKS:
         mine = [a for a in answered if a.task == task.name]
@@ -55,6 +63,7 @@ def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tu
         "data": records.manifest["cohort"],
         "simulated": records.manifest["simulated"],
         "split": split,
+        "answers": "constrained" if constrained else "free",
         "participants": len({r.participant for r in test}),
         "tasks": tasks,
     }, answered
@@ -63,7 +72,9 @@ def evaluate(model: TrainedDecoder, records: Records, split: str = "test") -> tu
 def print_tables(metrics: dict[str, Any], console: Console) -> None:
     """The results on screen: one table of labels, one of numbers."""
     what = f"{metrics['data']}{' (SIMULATED people)' if metrics['simulated'] else ''}"
-    title = f"{what}: {metrics['participants']} participants of the {metrics['split']} split"
+    title = (
+        f"{what}: {metrics['participants']} participants of the {metrics['split']} split, {metrics['answers']} answers"
+    )
     for kind, columns in (("macro_f1", ("accuracy", "balanced_accuracy", "macro_f1")), ("mae", ("mae", "pearson_r"))):
         rows = {name: m for name, m in metrics["tasks"].items() if kind in m[DECODER]}
         if not rows:

@@ -85,6 +85,15 @@ def init_cache(config: DecoderConfig, batch: int, slots: int, strangers: int | N
     return Cache(empty(global_layers, slots), window, jnp.zeros((), jnp.int32), empty=True)
 
 
+def take_rows(cache: Cache, rows: Array) -> Cache:
+    """A cache whose row i is row `rows[i]`."""
+
+    def of(slots: Slots) -> Slots:
+        return Slots(slots.k[:, rows], slots.v[:, rows], slots.positions[rows], slots.segment_ids[rows])
+
+    return dataclasses.replace(cache, whole=of(cache.whole), window=of(cache.window))
+
+
 def within_kind(is_global: Sequence[bool]) -> list[int]:
     """For each layer, how many of its kind stand before it."""
     return [list(is_global[:i]).count(kind) for i, kind in enumerate(is_global)]

@@ -124,8 +124,13 @@ def embed(tokens: Array, embedding: Embedding) -> Array:
     return jnp.where(inside[..., None], learned, embedding.embedding[tokens].astype(learned.dtype))
 
 
+def vocabulary_size(embedding: Embedding) -> int:
+    return len(embedding.embedding if isinstance(embedding, Extended) else embedding)
+
+
 def head_rows(embedding: Embedding, start: int, stop: int) -> Array:
-    """Rows start to stop of the embedding, which is also the head."""
+    """Rows start to stop, or to the end, of the embedding, which is also the head."""
+    stop = min(stop, vocabulary_size(embedding))
     if not isinstance(embedding, Extended):
         return embedding[start:stop]
     first, last = (min(max(i, start), stop) for i in (embedding.offset, embedding.offset + len(embedding.rows)))

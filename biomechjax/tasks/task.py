@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Mapping
 
@@ -15,6 +16,11 @@ class Choice:
     """An answer out of a fixed set, written as it is."""
 
     options: tuple[str, ...]
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """All answer texts."""
+        return self.options
 
     def text(self, value: str | float, pace: float = 1.0) -> str:
         """The answer text, which is the same at any pace.
@@ -49,6 +55,13 @@ class Number:
     low: float
     high: float
     pace: int = 0
+
+    @functools.cached_property
+    def allowed(self) -> tuple[str, ...]:
+        """All answer texts: every plausible value at its decimals."""
+        scale = 10**self.decimals
+        steps = range(math.ceil(self.low * scale), math.floor(self.high * scale) + 1)
+        return tuple(f"{step / scale:.{self.decimals}f} {self.unit}" for step in steps)
 
     def text(self, value: str | float, pace: float = 1.0) -> str:
         """The answer text for the movement that the label describes, played at `pace` times its own.

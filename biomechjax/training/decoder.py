@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from numpy.typing import ArrayLike
 
@@ -20,6 +19,7 @@ from biomechjax.errors import InputError
 from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
+from biomechjax.language.likelihood import log_probs
 from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.strategies import find_strategy
@@ -166,14 +166,14 @@ def _answer_learner(loss: Callable[[Any, TrainState, Batch, Array], Array]) -> L
 
 
 def answer_loss(config: DecoderConfig, params: Any, batch: Batch, dropout_keys: Array | None = None) -> Array:
-    """Sum of -log p over the answer tokens of a packed batch; logits [B,P,V] at their positions only."""
+    """Sum of -log p over the answer tokens of a packed batch; logits at their positions only."""
     model = Decoder(config)
     inputs = batch["tokens"], batch["positions"], batch["segment_ids"]
     hidden, _ = model.apply({"params": params}, *inputs, dropout_keys=dropout_keys)
     chosen = jnp.take_along_axis(hidden, batch["loss_positions"][..., None], axis=1)
-    logits = model.apply({"params": params}, chosen, method="logits")
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["targets"])
-    return jnp.sum(losses * batch["loss_weights"])
+    flat = chosen.reshape(-1, config.width)
+    found = log_probs(flat, params["embedding"], batch["targets"].reshape(-1), config.logit_soft_cap)
+    return -jnp.sum(found * batch["loss_weights"].reshape(-1))
 
 
 def first_codes(codes: ArrayLike, of_step: int, read: int) -> np.ndarray:

@@ -41,10 +41,9 @@ def test_layout_is_that_of_the_module():
 def test_prompt_of_a_question_is_the_example_up_to_its_answer():
     context = ("Before:", CODES, " and after:", CODES[:1])
     columns = renderer().render(Example(context, (Turn("Better?", "yes"),)))
-    prompt = renderer().prompt(context, "Better?")
+    prompt = renderer().context(context) + renderer().question("Better?")
     assert columns["tokens"].tolist()[: len(prompt)] == prompt
     assert columns["answers"].tolist() == [0] * len(prompt) + [1] * (len(columns["tokens"]) - len(prompt))
-    assert prompt == renderer().context(context) + renderer().question("Better?")
     assert text(prompt[1:]).startswith("Before:<motion 3 tokens> and after:<motion 1 tokens>")
     assert "Better?" in text(prompt)
 

@@ -15,6 +15,7 @@ from biomechjax.evaluation.baselines import baseline_answers
 from biomechjax.evaluation.evaluate import DECODER, MODELS, evaluate, print_tables, write_results
 from biomechjax.evaluation.metrics import score
 from biomechjax.tasks.registry import BY_NAME, TASKS
+from biomechjax.tasks.task import Choice
 from biomechjax.training.decoder import TrainedDecoder
 
 
@@ -79,7 +80,7 @@ def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, recor
 def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records):
     """A decoder that knows everything, and one that says nothing, which is as good as the mean of training."""
 
-    def oracle(model, codes, questions, batch_size=32):
+    def oracle(model, codes, questions, tasks):
         labels = [r.labels for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
         tasks = [t for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
         return [t.answer_text(row) for t, row in zip(tasks, labels, strict=True)]
@@ -90,7 +91,7 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
         assert rows[DECODER].get("accuracy", 1) == 1
         assert rows[DECODER].get("mae", 0) == pytest.approx(0, abs=0.051)
 
-    monkeypatch.setattr(answering, "ask", lambda model, codes, questions: ["well"] * len(questions))
+    monkeypatch.setattr(answering, "ask", lambda model, codes, questions, tasks: ["well"] * len(questions))
     silent = evaluate(model, records)[0]["tasks"]
     assert all(rows[DECODER]["unparsable"] == 1 for rows in silent.values())
     assert silent["diagnosis"][DECODER]["accuracy"] == 0
@@ -98,12 +99,52 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
         assert silent[name][DECODER]["mae"] == pytest.approx(silent[name]["majority/mean"]["mae"])
 
 
+def test_constrained_answers_all_parse(model, untrained, records):
+    metrics, answered = evaluate(model, records, constrained=True)
+    assert (untrained[0]["answers"], metrics["answers"]) == ("free", "constrained")
+    assert all(rows[DECODER]["unparsable"] == 0 for rows in metrics["tasks"].values())
+    assert all(rows[DECODER]["unparsable"] == 1 for rows in untrained[0]["tasks"].values())
+    for free, a in zip(untrained[1], answered, strict=True):
+        assert (free.task, free.trial, free.question) == (a.task, a.trial, a.question)
+        assert a.answer in BY_NAME[a.task].answer.allowed
+    assert len({a.answer for a in answered}) > 4
+
+
+def test_probabilities_are_of_the_options_of_labels(model, untrained, records):
+    test = records.read("test")
+    answered = answering.answer_records(model, test, probabilities=True)
+    assert [dataclasses.replace(a, probabilities=None) for a in answered] == untrained[1]
+    for a in answered:
+        if isinstance(BY_NAME[a.task].answer, Choice):
+            assert tuple(a.probabilities) == BY_NAME[a.task].answer.options
+            assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        else:
+            assert a.probabilities is None
+    # In another order and among other questions, the same question has the same probabilities.
+    mine = next(a for a in reversed(answered) if a.task == "diagnosis")
+    codes = next(np.array(r.views[0]) for r in test if r.trial == mine.trial)
+    (alone,) = answering.label_probabilities(model, [codes], [mine.question], BY_NAME["diagnosis"])
+    assert alone == pytest.approx(mine.probabilities, abs=1e-5)
+
+
+def test_a_prompt_has_one_context_for_the_questions_of_a_movement(monkeypatch, model):
+    seen = []
+    monkeypatch.setattr(
+        answering, "generate", lambda config, params, prompts, *_, **__: seen.extend(prompts) or [[]] * 3
+    )
+    one, other = np.arange(9), np.arange(1, 10)
+    answering.ask(model, [one, other, one], ["How fast?", "How far?", "How far?"])
+    (a, how_fast), (b, how_far), (c, again) = seen
+    assert a == c != b
+    assert how_far == again != how_fast
+
+
 def test_prompts_hold_the_movement_cut_at_longest(monkeypatch, model):
     seen = []
     monkeypatch.setattr(answering, "generate", lambda config, params, prompts, *_, **__: seen.extend(prompts) or [[]])
     short = dataclasses.replace(model, experiment={"mixture": {"longest": 5}})
     assert answering.ask(short, [np.arange(9)], ["How fast?"]) == [""]
-    text = tiny.vocabulary().decode(seen[0])
+    text = tiny.vocabulary().decode(sum(seen[0], []))
     assert text.startswith("<bos><motion 5 tokens>")
     assert "How fast?" in text
 

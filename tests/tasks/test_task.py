@@ -34,6 +34,22 @@ def test_numbers_are_read_back_to_their_decimals(task):
 
 
 @pytest.mark.parametrize("task", TASKS, ids=name)
+def test_what_is_allowed_is_what_can_be_said(task):
+    """Every allowed text is read as a value that is said so, and every value is said in an allowed text."""
+    allowed = task.answer.allowed
+    assert 1 < len(set(allowed)) == len(allowed) < 10_000
+    assert [task.answer.text(task.answer.parse(text)) for text in allowed] == list(allowed)
+    if isinstance(task.answer, Number):
+        low, high = task.answer.low, task.answer.high
+        values = [low, high, *np.random.default_rng(0).uniform(low, high, 300)]
+        assert {task.answer.text(float(value)) for value in values} <= set(allowed)
+
+
+def test_bounds_between_decimals_are_kept():
+    assert Number("m", 1, -0.15, 0.26).allowed == ("-0.1 m", "0.0 m", "0.1 m", "0.2 m")
+
+
+@pytest.mark.parametrize("task", TASKS, ids=name)
 @pytest.mark.parametrize(
     "text", ["", "perhaps", "<motion 3 tokens>", "1.2", "1.2 parsecs", "nan m/s", "yes no", "inf s"]
 )

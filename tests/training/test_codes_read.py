@@ -65,7 +65,7 @@ def test_answers_depend_on_the_first_codes_only(trained, monkeypatch):
     first[3, READ - 1] ^= 1
     answering.ask(model, [c.ravel() for c in (codes, last, first)], ["How fast?"] * 3)
     assert prompts[0] == prompts[1] != prompts[2]
-    ids = np.array(prompts[0][2 : 2 + 12 * READ]) - model.vocabulary.motion_offset
+    ids = np.array(prompts[0][0][2 : 2 + 12 * READ]) - model.vocabulary.motion_offset
     np.testing.assert_array_equal(ids, codes[:, :READ].ravel())
 
 
