@@ -38,6 +38,12 @@ def test_gemma2_presets_have_the_published_count_without_the_embedding(name: str
     assert count(name, 256_000) - 256_000 * preset(name, 256_000).width == published
 
 
+# Table 1 of the Gemma 3 report (arXiv:2503.19786), in millions.
+@pytest.mark.parametrize(("name", "published"), [("gemma3_4b", 3_209), ("gemma3_12b", 10_759), ("gemma3_27b", 25_600)])
+def test_gemma3_presets_have_the_published_count_without_the_embedding(name: str, published: int):
+    assert (count(name, 262_208) - 262_208 * preset(name, 262_208).width) / 1e6 == pytest.approx(published, abs=1)
+
+
 @pytest.mark.parametrize(("name", "millions"), [("1m", 1), ("2m", 2), ("4m", 4)])
 def test_small_presets_are_as_large_as_their_name(name: str, millions: int):
     config = preset(name, 512)

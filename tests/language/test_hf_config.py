@@ -37,7 +37,7 @@ PUBLISHED_1B = {
     "vocab_size": GEMMA_VOCAB,
 }
 
-# The same of google/gemma-2-27b, and of google/gemma-3-4b-pt, which leaves the rest to transformers.
+# The same of google/gemma-2-27b, and of google/gemma-3-4b-pt to 27b-pt, which leave the rest to transformers.
 PUBLISHED_2_27B = {
     "model_type": "gemma2",
     "attention_bias": False,
@@ -60,25 +60,41 @@ PUBLISHED_2_27B = {
     "torch_dtype": "float32",
     "vocab_size": 256000,
 }
-PUBLISHED_4B = {
-    "architectures": ["Gemma3ForConditionalGeneration"],
-    "boi_token_index": 255999,
-    "eoi_token_index": 256000,
-    "eos_token_id": [1, 106],
-    "image_token_index": 262144,
-    "mm_tokens_per_image": 256,
-    "model_type": "gemma3",
-    "text_config": {
-        "hidden_size": 2560,
-        "intermediate_size": 10240,
-        "model_type": "gemma3_text",
-        "num_hidden_layers": 34,
-        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
-        "sliding_window": 1024,
-    },
-    "torch_dtype": "bfloat16",
-    "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"},
-}
+
+
+def published_multimodal(**text: object) -> dict:
+    return {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "boi_token_index": 255999,
+        "eoi_token_index": 256000,
+        "eos_token_id": [1, 106],
+        "image_token_index": 262144,
+        "mm_tokens_per_image": 256,
+        "model_type": "gemma3",
+        "text_config": {
+            "model_type": "gemma3_text",
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+            "sliding_window": 1024,
+            **text,
+        },
+        "torch_dtype": "bfloat16",
+        "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"},
+    }
+
+
+PUBLISHED_4B = published_multimodal(hidden_size=2560, intermediate_size=10240, num_hidden_layers=34)
+PUBLISHED_12B = published_multimodal(
+    hidden_size=3840, intermediate_size=15360, num_hidden_layers=48, num_attention_heads=16, num_key_value_heads=8
+)
+PUBLISHED_27B = published_multimodal(
+    hidden_size=5376,
+    intermediate_size=21504,
+    num_hidden_layers=62,
+    num_attention_heads=32,
+    num_key_value_heads=16,
+    head_dim=128,
+    query_pre_attn_scalar=168,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,8 @@ PUBLISHED_4B = {
         (PUBLISHED_1B, "gemma3_1b", GEMMA_VOCAB),
         (PUBLISHED_2_27B, "gemma2_27b", 256_000),
         (PUBLISHED_4B, "gemma3_4b", 262_208),
+        (PUBLISHED_12B, "gemma3_12b", 262_208),
+        (PUBLISHED_27B, "gemma3_27b", 262_208),
     ],
 )
 def test_published_config_is_the_preset(published: dict, name: str, vocab_size: int):
