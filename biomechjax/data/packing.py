@@ -1,6 +1,7 @@
 """Packed batches for the decoder: ragged examples side by side in rows of one length, resumed exactly through grain."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import grain
@@ -13,27 +14,36 @@ from biomechjax.errors import InputError
 from biomechjax.language.decoder import BRANCHES
 from biomechjax.tasks.registry import TASKS
 
-ANSWER_SHARE = 3  # at most one position in so many carries loss; logits are computed for these alone
+ANSWER_SHARE = (
+    3  # one position in so many carries loss, at most, unless it is said; logits are computed for these alone
+)
 BINS = 16
 TASKS_PER_DRAW = 3  # a record comes up once an epoch for every so many tasks it is asked
 
 
 def packed_batches(
-    records: Sequence[Record], renderer: Renderer, mixture: MixtureConfig, length: int, batch_size: int, seed: int
+    records: Sequence[Record],
+    renderer: Renderer,
+    mixture: MixtureConfig,
+    length: int,
+    batch_size: int,
+    seed: int,
+    answers: int = 0,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; every epoch draws other views, parts, questions and wordings.
 
     Each batch holds int32 arrays: tokens, positions, segment_ids [B,T] (see `pack_row`), and the positions that carry
-    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = T // 3.
+    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = `answers`, or T // 3 for 0.
 
     Raises:
         InputError: no record is asked any question, a label fits no answer, or (while iterating) an example does not
             fit a row.
     """
+    room = answers or length // ANSWER_SHARE
     # Every answer is spelled out once here, so that a label which fits no answer is refused before training starts.
-    answers = [[t.answer_text(r.labels) for t in TASKS if t.asked_of(r.labels)] for r in records]
+    spelled = [[t.answer_text(r.labels) for t in TASKS if t.asked_of(r.labels)] for r in records]
     # A walk is asked eleven things and quiet standing one: it comes up more often, if not eleven times.
-    asked = [r for r, a in zip(records, answers, strict=True) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
+    asked = [r for r, a in zip(records, spelled, strict=True) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
     if not asked:
         raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
 
@@ -42,41 +52,38 @@ def packed_batches(
     def draw(record: Record, rng: np.random.Generator) -> dict[str, np.ndarray]:
         example = draw_example(record, mixture, vocabulary.codebook_size, vocabulary.levels, rng)
         columns = renderer.render(example)
-        while len(columns["tokens"]) > length and len(example.turns) > 1:
+        while (len(columns["tokens"]) > length or columns["answers"].sum() > room) and len(example.turns) > 1:
             example = dataclasses.replace(example, turns=example.turns[:-1])
             columns = renderer.render(example)
-        if len(columns["tokens"]) > length:
+        if len(columns["tokens"]) > length or columns["answers"].sum() > room:
             raise InputError(
-                f"{record.trial}: {len(columns['tokens'])} tokens with one question do not fit rows of {length}; "
-                "raise --row-length or lower --mixture.longest"
+                f"{record.trial}: {len(columns['tokens'])} tokens with one question, {columns['answers'].sum()} of them "
+                f"its answer, do not fit rows of {length} with {room} of answers; raise --row-length, --row-answers, or "
+                "lower --mixture.longest"
             )
-        return columns
+        return columns | {"answered": np.ones(columns["answers"].sum(), np.int32)}
 
     names = ("tokens", "branches", "positions", "answers")
     dataset = grain.MapDataset.source(asked).seed(seed).shuffle().repeat().random_map(draw).to_iter_dataset()
     packed = grain.experimental.FirstFitPackIterDataset(
-        dataset, length_struct={n: length for n in names}, num_packing_bins=BINS, seed=seed
+        # A row is full when it has no room for the tokens or none for the answers.
+        dataset,
+        length_struct={n: length for n in names} | {"answered": room},
+        num_packing_bins=BINS,
+        seed=seed,
     )
-    return iter(packed.map(pack_row).batch(batch_size, drop_remainder=True))
+    return iter(packed.map(functools.partial(pack_row, room=room)).batch(batch_size, drop_remainder=True))
 
 
-def pack_row(row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A row as grain packs it, [T] each, to what the decoder takes.
+def pack_row(row: dict[str, np.ndarray], room: int) -> dict[str, np.ndarray]:
+    """A row as grain packs it, [T] each, to what the decoder takes, `room` answer tokens at most.
 
     segment_ids are the single source of masking: example * BRANCHES + branch, 0 on padding. A position carries loss
     if the token after it, in the same segment, is an answer token.
-
-    Raises:
-        InputError: more than T // 3 positions carry loss.
     """
     example = row["tokens_segment_ids"]
     segment = np.where(example > 0, example * BRANCHES + row["branches"], 0).astype(np.int32)
     predicts = np.flatnonzero((row["answers"][1:] == 1) & (segment[1:] == segment[:-1]))
-    room = len(segment) // ANSWER_SHARE
-    if len(predicts) > room:
-        raise InputError(
-            f"{len(predicts)} answer tokens in a row of {len(segment)}; expected at most {room}: answers too long"
-        )
     pad = (0, room - len(predicts))
     return {
         "tokens": row["tokens"],

@@ -97,7 +97,8 @@ class DecoderExperiment:
         preset, text_vocabulary: from scratch: a shape of language/config.py, and how many ids the text tokenizer that
             is trained on the question corpus has, at most.
         adapt: of a pretrained base: how it learns.
-        row_length: T of a packed row.
+        row_length, row_answers: T of a packed row, and how many of its tokens may be answers, for which logits are
+            computed; 0 for a third.
         codes_per_step: of the codes of a step of movement the decoder reads so many, the first ones, which say most;
             0 for all.
         compute_dtype, remat, attention: as in DecoderConfig.
@@ -109,6 +110,7 @@ class DecoderExperiment:
     text_vocabulary: int = 768
     adapt: AdaptConfig = AdaptConfig()
     row_length: int = 384
+    row_answers: int = 0
     codes_per_step: int = 0
     compute_dtype: str = "float32"
     remat: str = "none"

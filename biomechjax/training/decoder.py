@@ -85,6 +85,7 @@ def train_decoder(
         experiment.row_length,
         train.batch_size,
         train.seed,
+        experiment.row_answers,
     )
     start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
     if saved is None:

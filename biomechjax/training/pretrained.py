@@ -73,19 +73,19 @@ def start_adapters(
         meaning: [n,k] what each new row stands for, of unit variance.
 
     Returns:
-        learned {"layers", "rows" [n,D], and for row_start "codebook" "projection" [k,D]}, and frozen {"base", and then
-        "meaning"}; see `decoder_params`.
+        learned {"layers", "rows" [n,D], and for row_start "codebook" "projection" [k,D]}, and frozen {"base", "size", and
+        then "meaning"}; see `new_rows`. Rows and projection are near 1, as the optimizer's steps are the same for all.
     """
     mean, covariance = row_statistics(params, text_rows)
     learned: Tree = {"layers": init_adapters(config, adapt_config.lora, jax.random.key(seed))}
-    frozen: Tree = {"base": freeze(params, adapt_config.weights)}
+    size = np.float32(np.trace(covariance) / config.width) ** 0.5
+    frozen: Tree = {"base": freeze(params, adapt_config.weights), "size": np.asarray(size, np.float32)}
     if adapt_config.row_start == "covariance":
-        learned["rows"] = start_rows(mean, covariance, len(meaning), seed)
+        learned["rows"] = start_rows(mean, covariance, len(meaning), seed) / size
     else:
-        size = (np.trace(covariance) / config.width / meaning.shape[1]) ** 0.5
-        projection = np.random.default_rng(seed).normal(0, size, (meaning.shape[1], config.width))
-        learned |= {"rows": np.tile(mean, (len(meaning), 1)), "projection": projection.astype(np.float32)}
-        frozen["meaning"] = meaning.astype(np.float32)
+        projection = np.random.default_rng(seed).normal(size=(meaning.shape[1], config.width))
+        learned |= {"rows": np.tile(mean / size, (len(meaning), 1)), "projection": projection.astype(np.float32)}
+        frozen["meaning"] = (meaning * meaning.shape[1] ** -0.5).astype(np.float32)
     return learned, frozen
 
 
@@ -96,10 +96,11 @@ def decoder_params(learned: Tree, frozen: Tree, adapt_config: AdaptConfig, offse
 
 
 def new_rows(learned: Tree, frozen: Tree) -> Array:
-    """The rows of the embedding that stand for movement, [n,D]."""
-    if "projection" not in learned:
-        return learned["rows"]
-    return learned["rows"] + jnp.asarray(frozen["meaning"]) @ learned["projection"]
+    """The rows of the embedding that stand for movement, [n,D]: learned in units of the text rows' deviation."""
+    rows = learned["rows"]
+    if "projection" in learned:
+        rows = rows + jnp.asarray(frozen["meaning"]) @ learned["projection"]
+    return frozen["size"] * rows
 
 
 def save_frozen(folder: Path, config: DecoderConfig, adapt_config: AdaptConfig, frozen: Tree) -> None:
@@ -119,7 +120,8 @@ def load_frozen(folder: Path) -> Tree:
     """Reads what `save_frozen` wrote, onto this process's devices."""
     about = json.loads((folder / "decoder.json").read_text())
     shapes, _ = abstract_params(DecoderConfig(**about["decoder"]))
-    abstract: Tree = {"base": jax.eval_shape(lambda p: freeze(p, about["weights"]), shapes)}
+    base = jax.eval_shape(lambda p: freeze(p, about["weights"]), shapes)
+    abstract: Tree = {"base": base, "size": jax.ShapeDtypeStruct((), np.float32)}
     if about["meaning"]:
         abstract["meaning"] = jax.ShapeDtypeStruct(tuple(about["meaning"]), np.float32)
     with ocp.StandardCheckpointer() as checkpointer:

@@ -12,7 +12,7 @@ import tiny
 from biomechjax.data import packing
 from biomechjax.data.examples import Example, Renderer, Turn
 from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import pack_row, packed_batches
+from biomechjax.data.packing import packed_batches
 from biomechjax.errors import InputError
 from biomechjax.language.decoder import BRANCHES, Decoder
 from biomechjax.tasks.registry import BY_NAME, TASKS
@@ -176,7 +176,7 @@ def test_an_example_that_is_too_long_loses_turns_and_then_is_refused():
     last = tiny.vocabulary().decode(short["tokens"][0][short["segment_ids"][0] == turns[-1]])
     assert last.endswith("<eos>")  # whole turns are dropped, none is cut
     with pytest.raises(
-        InputError, match="trial-00: .* tokens with one question do not fit rows of 60; raise --row-length"
+        InputError, match="trial-00: .* tokens with one question, .* do not fit rows of 60 with 20 of answers; raise"
     ):
         rows(60)
 
@@ -199,11 +199,22 @@ def test_a_label_outside_the_options_is_refused_with_its_column():
     assert BY_NAME["diagnosis"].asked_of(wrong.labels)
 
 
-def test_more_answers_than_a_row_has_room_for_are_refused():
-    columns = {k: np.zeros(30, np.int32) for k in ("tokens", "branches", "positions", "answers")}
-    columns |= {"tokens_segment_ids": np.ones(30, np.int32)}
-    columns["answers"][10:20] = 1
-    assert pack_row(columns)["loss_weights"].sum() == 10
-    columns["answers"][20] = 1
-    with pytest.raises(InputError, match="11 answer tokens in a row of 30; expected at most 10"):
-        pack_row(columns)
+def test_a_row_takes_no_more_answers_than_there_is_room_for():
+    """What does not fit goes on in the next row; nothing is lost, and a row is not full by its tokens alone."""
+
+    def answered(room):
+        known = [tiny.record(i, codes=8) for i in range(3)]
+        batches = packed_batches(known, RENDERER, MixtureConfig(turns=1), LENGTH, 4, 0, room)
+        return [next(batches) for _ in range(3)]
+
+    few, many = answered(24), answered(0)
+    for batch in few:
+        assert batch["targets"].shape == (4, 24)
+        for row in range(4):
+            answers = int(batch["loss_weights"][row].sum())
+            assert 12 < answers <= 24
+            assert answers == (batch["targets"][row] > 0).sum()
+    examples = [[len(np.unique(b["segment_ids"] // BRANCHES)) for b in batches] for batches in (few, many)]
+    assert max(examples[0]) < min(examples[1])
+    with pytest.raises(InputError, match="with 2 of answers; raise --row-length, --row-answers"):
+        answered(2)

@@ -74,7 +74,7 @@ def test_equal_contexts_are_read_once(config, params, monkeypatch):
 
     def counted(config, question, new, params, tokens, lengths):
         read.append(lengths.tolist())
-        return original(config, room, params, tokens, lengths)
+        return original(config, question, new, params, tokens, lengths)
 
     monkeypatch.setattr(generation, "_read_contexts", counted)
     generate(config, params, PROMPTS, 1, [], batch_size=2)
