@@ -37,6 +37,9 @@ class Export:
     """Hugging Face folder to write."""
     dtype: DType = "float32"
     """Of the tensors."""
+    what: Literal["full", "adapters"] = "full"
+    """The whole decoder, adapters merged into it, or adapters alone in PEFT's format, for the base they were learned
+    on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,7 @@ def main() -> None:
         if left_out := import_base(command.source, command.out, command.dtype):
             console.print(f"left out {len(left_out)} tensors that are not of the text model, listed in config.json")
     else:
-        export_checkpoint(command.ckpt, command.out, command.dtype)
+        export_checkpoint(command.ckpt, command.out, command.dtype, command.what)
     console.print(f"{command.out} is written")
 
 

@@ -57,9 +57,9 @@ def packed_batches(
             columns = renderer.render(example)
         if len(columns["tokens"]) > length or columns["answers"].sum() > room:
             raise InputError(
-                f"{record.trial}: {len(columns['tokens'])} tokens with one question, {columns['answers'].sum()} of them "
-                f"its answer, do not fit rows of {length} with {room} of answers; raise --row-length, --row-answers, or "
-                "lower --mixture.longest"
+                f"{record.trial}: {len(columns['tokens'])} tokens with one question, {columns['answers'].sum()} of "
+                f"them its answer, do not fit rows of {length} with {room} of answers; raise --row-length, "
+                "--row-answers, or lower --mixture.longest"
             )
         return columns | {"answered": np.ones(columns["answers"].sum(), np.int32)}
 

@@ -67,7 +67,12 @@ def export_full(
 
 
 def with_motion_tokens(vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
-    """The text tokenizer with <motion_start>, <motion_end>, <motion_0>, ... at the vocabulary's ids."""
+    """The text tokenizer with <motion_start>, <motion_end>, <motion_0>, ... at the vocabulary's ids.
+
+    Where these are ids that it calls unused it stays as it is, and so does the size of the vocabulary.
+    """
+    if vocabulary.motion_start < vocabulary.text_size:
+        return vocabulary.tokenizer
     tokenizer = copy.deepcopy(vocabulary.tokenizer)
     names = ["<motion_start>", "<motion_end>", *(f"<motion_{code}>" for code in range(vocabulary.codebook_size))]
     tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)

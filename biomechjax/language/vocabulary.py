@@ -25,8 +25,8 @@ class Vocabulary:
     """Ids of words and of movement codes in one range.
 
     `motion_start`, `motion_end` and `codebook_size` codes from `motion_offset` on follow the text ids or stand on such
-    as the text tokenizer calls unused. Ids up to `size` that are neither mean nothing; they fill the embedding to a
-    multiple of 128.
+    as the text tokenizer calls unused. Ids up to `size` that are neither mean nothing; where rows are appended they
+    fill the embedding to a multiple of 128.
 
     Attributes:
         tokenizer: the text tokenizer.
@@ -39,7 +39,7 @@ class Vocabulary:
         size: V, rows that the decoder's embedding needs.
 
     Args:
-        motion_start: by default after the text ids, and after the rows of a base.
+        motion_start: by default after the text ids.
         rows: of the embedding of a pretrained base.
 
     Raises:
@@ -65,11 +65,11 @@ class Vocabulary:
         self.codebook_size = codebook_size
         self.levels = levels
         self.text_size = len(tokenizer)
-        self.motion_start = max(self.text_size, rows) if motion_start is None else motion_start
+        self.motion_start = self.text_size if motion_start is None else motion_start
         self.motion_end = self.motion_start + 1
         self.motion_offset = self.motion_start + 2
-        used = max(self.text_size, rows, self.motion_offset + codebook_size)
-        self.size = -(-used // SIZE_MULTIPLE) * SIZE_MULTIPLE
+        used = max(rows or self.text_size, self.motion_offset + codebook_size)
+        self.size = rows if used == rows else -(-used // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
     @property
     def pad_id(self) -> int:

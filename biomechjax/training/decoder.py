@@ -251,6 +251,13 @@ class TrainedDecoder:
         tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
         config, params, experiment = DecoderConfig(**run["decoder"]), restore_params(folder), run["experiment"]
         if (folder / "base").is_dir():
-            how = AdaptConfig(**experiment["adapt"] | {"lora": LoraConfig(**experiment["adapt"]["lora"])})
-            params = decoder_params(params, load_frozen(folder / "base"), how, vocabulary.motion_start)
+            frozen = load_frozen(folder / "base")
+            params = decoder_params(params, frozen, adapt_config(experiment), vocabulary.motion_start)
         return cls(config, params, vocabulary, tokenizer, experiment, run)
+
+
+def adapt_config(experiment: dict[str, Any]) -> AdaptConfig:
+    """How a base was adapted, out of the experiment in a checkpoint's config.json."""
+    fields = experiment["adapt"]
+    lora = {**fields["lora"], "targets": tuple(fields["lora"]["targets"])}
+    return AdaptConfig(**{**fields, "lora": LoraConfig(**lora)})

@@ -73,8 +73,8 @@ def start_adapters(
         meaning: [n,k] what each new row stands for, of unit variance.
 
     Returns:
-        learned {"layers", "rows" [n,D], and for row_start "codebook" "projection" [k,D]}, and frozen {"base", "size", and
-        then "meaning"}; see `new_rows`. Rows and projection are near 1, as the optimizer's steps are the same for all.
+        learned {"layers", "rows" [n,D], and for row_start "codebook" "projection" [k,D]}, and frozen {"base", "size",
+        and then "meaning"}; see `new_rows`. Rows and projection are near 1, since the optimizer moves all alike.
     """
     mean, covariance = row_statistics(params, text_rows)
     learned: Tree = {"layers": init_adapters(config, adapt_config.lora, jax.random.key(seed))}

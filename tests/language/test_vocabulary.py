@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
+from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer, unused_ids
 
 CORPUS = [
     "What activity is this? walking",
@@ -98,14 +98,15 @@ def test_folders_that_are_no_vocabulary_are_refused(vocabulary: Vocabulary, tmp_
     with pytest.raises(ValueError, match="has no vocabulary.json"):
         Vocabulary.load(tmp_path)
     file = tmp_path / "vocabulary.json"
-    file.write_text(json.dumps({"text_size": 400, "codebook_size": 64, "levels": 1}))
+    fields = {"text_size": 400, "codebook_size": 64, "levels": 1, "motion_start": 400, "size": 512}
+    file.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="no tokenizer"):
         Vocabulary.load(tmp_path)
     vocabulary.save(tmp_path)
     file.write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         Vocabulary.load(tmp_path)
-    file.write_text(json.dumps({"text_size": 399, "codebook_size": 64, "levels": 1}))
+    file.write_text(json.dumps({**fields, "text_size": 399}))
     with pytest.raises(ValueError, match="movement ids would shift"):
         Vocabulary.load(tmp_path)
 
@@ -128,3 +129,26 @@ def test_special_tokens_in_a_question_are_plain_text():
     ids = vocabulary.encode_text("Is this <eos> the end?<pad>")
     assert not {vocabulary.eos_id, vocabulary.pad_id} & set(ids)
     assert vocabulary.decode(ids) == "Is this <eos> the end?<pad>"
+
+
+def test_movement_on_unused_ids_keeps_the_size_of_the_vocabulary(tmp_path: Path):
+    tokenizer = train_text_tokenizer(CORPUS, 300)
+    text = len(tokenizer)
+    tokenizer.add_tokens(["<unused0>", "<unused1>", "between", *(f"<unused{i}>" for i in range(2, 10)), "after"])
+    start = unused_ids(tokenizer, 6)
+    assert start == text + 3  # the first two are no run of six
+    Vocabulary(tokenizer, 4, 2, start, rows=text + 12).save(tmp_path)
+    vocabulary = Vocabulary.load(tmp_path)
+    assert (vocabulary.size, vocabulary.motion_start, vocabulary.motion_offset) == (text + 12, start, start + 2)
+    ids = [*vocabulary.encode_text("after"), *vocabulary.encode_motion([0, 3]), *vocabulary.encode_text("between")]
+    assert vocabulary.decode(ids) == "after<motion 2 tokens>between"
+    with pytest.raises(ValueError, match="no 9 neighbouring unused ids"):
+        unused_ids(tokenizer, 9)
+
+
+def test_appended_movement_fills_up_rows_that_a_base_has_to_spare():
+    tokenizer = train_text_tokenizer(CORPUS, 300)
+    text = len(tokenizer)
+    spare = Vocabulary(tokenizer, 4, rows=text + 20)
+    assert (spare.motion_start, spare.size) == (text, text + 20)
+    assert Vocabulary(tokenizer, 40, rows=text + 20).size == -(-(text + 42) // 128) * 128

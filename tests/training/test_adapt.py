@@ -16,14 +16,16 @@ from biomechjax.errors import InputError
 from biomechjax.language.adapters import BASE_WEIGHTS, merge
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import init_params
+from biomechjax.language.generate import generate
 from biomechjax.language.hf_export import export_full
 from biomechjax.language.huggingface import load_gemma
 from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import train_text_tokenizer
-from biomechjax.tasks.registry import corpus
+from biomechjax.tasks.registry import TASKS, corpus
 from biomechjax.training.checkpoint import restore_params
 from biomechjax.training.config import AdaptConfig, DecoderExperiment, TrainConfig
 from biomechjax.training.decoder import Start, TrainedDecoder, from_base, train_decoder
+from biomechjax.training.export import export_checkpoint
 from biomechjax.training.pretrained import new_rows
 from biomechjax.training.step import TrainState
 
@@ -195,3 +197,68 @@ def test_another_base_is_another_run(trained, base, records_folder, tmp_path):
     export_full(other, config, params, TrainedDecoder.load(trained).vocabulary.tokenizer)
     with pytest.raises(InputError, match="holds another run: base_hash"):
         train_decoder(EXPERIMENT, records_folder, trained, base=other)
+
+
+def reference(folder):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+
+
+def reference_logits(model, tokens):
+    import torch
+
+    with torch.no_grad():
+        return model(torch.tensor(tokens)).logits.numpy()
+
+
+def test_the_full_export_is_the_adapted_decoder(trained, tmp_path):
+    """Merged, in transformers: the same logits, and token for token the same answers to fifty questions."""
+    import torch
+
+    model = TrainedDecoder.load(trained)
+    export_checkpoint(trained, tmp_path / "full")
+    exported = reference(tmp_path / "full")
+    tokens = np.random.default_rng(0).integers(0, model.vocabulary.motion_offset + 5, (1, 30))
+    expected = logits(model)
+    np.testing.assert_allclose(reference_logits(exported, tokens), expected, atol=1e-4 * np.abs(expected).max())
+
+    rng = np.random.default_rng(1)
+    prompts = [
+        (
+            [
+                model.vocabulary.bos_id,
+                *model.vocabulary.encode_motion(rng.integers(0, tiny.TOKENIZER.codebook_size, 12)),
+            ],
+            model.vocabulary.encode_text(TASKS[i % len(TASKS)].questions[i % 3]),
+        )
+        for i in range(50)
+    ]
+    answers = generate(model.config, model.params, prompts, 8, [])
+    for (context, question), answer in zip(prompts, answers, strict=True):
+        with torch.no_grad():
+            ids = exported.generate(
+                torch.tensor([context + question]), max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0
+            )
+        assert ids[0, len(context + question) :].tolist() == answer
+
+
+def test_peft_loads_the_adapters(base, records_folder, tmp_path):
+    peft = pytest.importorskip("peft")
+    how = AdaptConfig(lora=LORA, weights="float32")
+    train_decoder(dataclasses.replace(EXPERIMENT, adapt=how), records_folder, tmp_path / "d", base=base)
+    export_checkpoint(tmp_path / "d", tmp_path / "peft", what="adapters")
+    adapted = peft.PeftModel.from_pretrained(reference(base), tmp_path / "peft").eval()
+    model = TrainedDecoder.load(tmp_path / "d")
+    tokens = np.random.default_rng(0).integers(0, model.vocabulary.motion_offset + 5, (1, 30))
+    expected = logits(model)
+    np.testing.assert_allclose(reference_logits(adapted, tokens), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_adapters_that_peft_could_not_load_are_refused(records_folder, base, tmp_path):
+    how = AdaptConfig(lora=LORA, motion_rows="append")
+    train = dataclasses.replace(EXPERIMENT.train, steps=1)
+    train_decoder(dataclasses.replace(EXPERIMENT, train=train, adapt=how), records_folder, tmp_path / "d", base=base)
+    with pytest.raises(InputError, match="are appended.*export the full model"):
+        export_checkpoint(tmp_path / "d", tmp_path / "peft", what="adapters")
+    assert not (tmp_path / "peft").exists()
