@@ -17,6 +17,7 @@ from biomechjax.errors import InputError  # noqa: E402
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY_FILE = "vocabulary.json"
+FIELDS = ("text_size", "codebook_size", "levels", "motion_start", "size")
 # Rows of the embedding come in multiples of this, the width of a TPU lane, so that they shard evenly.
 SIZE_MULTIPLE = 128
 
@@ -144,8 +145,7 @@ class Vocabulary:
         """Writes the tokenizer's files and vocabulary.json into the folder, which is made if need be."""
         folder = Path(folder)
         self.tokenizer.save_pretrained(folder)
-        names = ("text_size", "codebook_size", "levels", "motion_start", "size")
-        fields = {name: getattr(self, name) for name in names}
+        fields = {name: getattr(self, name) for name in FIELDS}
         (folder / VOCABULARY_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -160,10 +160,9 @@ class Vocabulary:
             raise ValueError(f"{folder} has no {VOCABULARY_FILE}; give a folder that Vocabulary.save wrote")
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            names = ("text_size", "codebook_size", "levels", "motion_start", "size")
-            text_size, codebook_size, levels, motion_start, size = (fields[name] for name in names)
+            text_size, codebook_size, levels, motion_start, size = (fields[name] for name in FIELDS)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}); it needs {', '.join(names)}") from error
+            raise ValueError(f"{path} is damaged ({error!r}); it needs {', '.join(FIELDS)}") from error
         tokenizer = load_text_tokenizer(folder)
         if len(tokenizer) != text_size:
             raise ValueError(
