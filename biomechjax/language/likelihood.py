@@ -27,8 +27,8 @@ def log_probs(
     Returns:
         [P] float32.
     """
+    starts = range(0, vocabulary_size(embedding), chunk)
 
-    @jax.checkpoint
     def of_part(hidden: Array, rows: Array, start: int) -> tuple[Array, Array]:
         """The logarithm of the part's share in the softmax's sum, and the target's logit or 0, [P] each."""
         logits = jnp.einsum("pd,vd->pv", hidden, rows.astype(hidden.dtype), preferred_element_type=jnp.float32)
@@ -36,7 +36,8 @@ def log_probs(
         hit = jnp.where(start + jnp.arange(len(rows)) == targets[:, None], logits, 0.0)
         return jax.nn.logsumexp(logits, axis=-1), jnp.sum(hit, axis=-1)
 
-    starts = range(0, vocabulary_size(embedding), chunk)
+    if len(starts) > 1:
+        of_part = jax.checkpoint(of_part)
     parts = [of_part(hidden, head_rows(embedding, start, start + chunk), start) for start in starts]
     sums, hits = (jnp.stack(of_all) for of_all in zip(*parts, strict=True))
     return jnp.sum(hits, axis=0) - jax.nn.logsumexp(sums, axis=0)
