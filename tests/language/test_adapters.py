@@ -101,6 +101,10 @@ def test_axes_of_a_frozen_base_name_each_of_its_axes(weights):
     assert jax.tree.structure(frozen) == jax.tree.structure(axes)
     for leaf, spec in zip(jax.tree.leaves(frozen), jax.tree.leaves(axes), strict=True):
         assert leaf.ndim == len(spec)
+    output = axes["layers"]["attention"]["output"]  # codes and scales are split where the weight is
+    for spec in (output.codes, output.scale) if weights in ("nf4", "int8") else (output,):
+        assert (spec[0], spec[-1]) == ("layers", "embed")
+        assert spec[1] == (None if weights == "int8" and spec is output.scale else "heads")
 
 
 def test_sharded_over_eight_devices_equals_one():
