@@ -16,6 +16,7 @@ from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
+from biomechjax.language.adapters import freeze, init_adapters
 from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
@@ -34,7 +35,7 @@ from biomechjax.training.pretrained import (
     movement_vocabulary,
     new_rows,
     save_frozen,
-    start_adapters,
+    start_rows,
     with_rows,
 )
 from biomechjax.training.step import Batch, Learner, TrainState
@@ -126,12 +127,14 @@ def from_base(
     shape = dataclasses.replace(_computed(config, experiment), vocab_size=vocabulary.size)
     params, text_rows = with_rows(params, vocabulary.size), min(len(text), config.vocab_size)
     meaning = np.pad(code_meanings(vocabulary, tokenizer), ((2, 0), (0, 0)))  # what opens and closes means nothing
-    learned, frozen = start_adapters(config, how, params, text_rows, meaning, seed)
+    learned, frozen = start_rows(how.row_start, params["embedding"][:text_rows], meaning, seed)
     offset = vocabulary.motion_start
-    if not whole:
-        return Start(shape, vocabulary, adapter_learner(shape, how, offset), learned, frozen)
-    params["embedding"][offset : offset + len(meaning)] = new_rows(learned, frozen)
-    return Start(shape, vocabulary, decoder_learner(shape), params)
+    if whole:
+        params["embedding"][offset : offset + len(meaning)] = new_rows(learned, frozen)
+        return Start(shape, vocabulary, decoder_learner(shape), params)
+    learned["layers"] = init_adapters(config, how.lora, jax.random.key(seed))
+    frozen["base"] = freeze(params, how.weights)
+    return Start(shape, vocabulary, adapter_learner(shape, how, offset), learned, frozen)
 
 
 def _computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderConfig:

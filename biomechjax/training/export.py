@@ -45,9 +45,7 @@ def _export_adapters(folder: Path, out: Path) -> None:
     model = TrainedDecoder.load(folder)
     start, text_size = model.vocabulary.motion_start, model.vocabulary.text_size
     if start >= text_size:
-        raise InputError(
-            f"{folder}: its ids of movement are appended, and the base has none; export the full model"
-        )
+        raise InputError(f"{folder}: its ids of movement are appended, and the base has none; export the full model")
     learned = restore_params(folder)
     rows = np.asarray(new_rows(learned, load_frozen(folder / "base")))
     lora, ids = adapt_config(model.experiment).lora, range(start, start + len(rows))

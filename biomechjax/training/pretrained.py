@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
-from biomechjax.language.adapters import adapt, freeze, init_adapters
+from biomechjax.language.adapters import adapt, freeze
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params, abstract_params
 from biomechjax.language.vocabulary import Vocabulary, unused_ids
@@ -49,44 +49,31 @@ def with_rows(params: Params, rows: int) -> Params:
     return {**params, "embedding": np.pad(embedding, ((0, rows - len(embedding)), (0, 0)))}
 
 
-def row_statistics(params: Params, text_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [D] and covariance [D,D] of the text rows of the embedding, float32."""
-    rows = np.asarray(params["embedding"][:text_rows], np.float32)
-    mean = rows.mean(axis=0)
-    centred = rows - mean
-    return mean, centred.T @ centred / len(rows)
-
-
-def start_rows(mean: np.ndarray, covariance: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows [count,D] drawn with the mean and covariance of the text rows (Hewitt 2021, on new word embeddings)."""
-    return np.random.default_rng(seed).multivariate_normal(mean, covariance, count, method="eigh").astype(np.float32)
-
-
-def start_adapters(
-    config: DecoderConfig, adapt_config: AdaptConfig, params: Params, text_rows: int, meaning: np.ndarray, seed: int
-) -> tuple[Tree, Tree]:
-    """What is learned and what is frozen, in the beginning.
+def start_rows(row_start: str, embedding: np.ndarray, meaning: np.ndarray, seed: int) -> tuple[Tree, Tree]:
+    """What is learned and what is frozen of new rows of the embedding, in the beginning; see `new_rows`.
 
     Args:
-        params: of the base, with all rows.
-        text_rows: of the embedding.
+        row_start: of AdaptConfig. "covariance" draws rows with the mean and covariance of the text rows (Hewitt 2021,
+            on new word embeddings); "codebook" projects their meanings at random, with the same mean and variance.
+        embedding: the text rows [V,D].
         meaning: [n,k] what each new row stands for, of unit variance.
 
     Returns:
-        learned {"layers", "rows" [n,D], and for row_start "codebook" "projection" [k,D]}, and frozen {"base", "size",
-        and then "meaning"}; see `new_rows`. Rows and projection are near 1, since the optimizer moves all alike.
+        learned {"rows" [n,D], and for "codebook" "projection" [k,D]}, frozen {"size" [], and then "meaning" [n,k]}.
+        Rows and projection are near 1, since the optimizer moves all alike.
     """
-    mean, covariance = row_statistics(params, text_rows)
-    learned: Tree = {"layers": init_adapters(config, adapt_config.lora, jax.random.key(seed))}
-    size = np.float32(np.trace(covariance) / config.width) ** 0.5
-    frozen: Tree = {"base": freeze(params, adapt_config.weights), "size": np.asarray(size, np.float32)}
-    if adapt_config.row_start == "covariance":
-        learned["rows"] = start_rows(mean, covariance, len(meaning), seed) / size
-    else:
-        projection = np.random.default_rng(seed).normal(size=(meaning.shape[1], config.width))
-        learned |= {"rows": np.tile(mean / size, (len(meaning), 1)), "projection": projection.astype(np.float32)}
-        frozen["meaning"] = (meaning * meaning.shape[1] ** -0.5).astype(np.float32)
-    return learned, frozen
+    text = np.asarray(embedding, np.float32)
+    mean = text.mean(axis=0)
+    covariance = (text - mean).T @ (text - mean) / len(text)
+    size = np.asarray((np.trace(covariance) / len(mean)) ** 0.5, np.float32)
+    rng = np.random.default_rng(seed)
+    if row_start == "covariance":
+        rows = rng.multivariate_normal(mean, covariance, len(meaning), method="eigh") / size
+        return {"rows": rows.astype(np.float32)}, {"size": size}
+    projection = rng.normal(size=(meaning.shape[1], len(mean))).astype(np.float32)
+    of_unit_rows = (meaning * meaning.shape[1] ** -0.5).astype(np.float32)
+    rows = np.tile(mean / size, (len(meaning), 1))
+    return {"rows": rows, "projection": projection}, {"size": size, "meaning": of_unit_rows}
 
 
 def decoder_params(learned: Tree, frozen: Tree, adapt_config: AdaptConfig, offset: int) -> Params:

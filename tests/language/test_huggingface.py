@@ -204,18 +204,7 @@ def test_the_real_gemma_computes_what_it_computes_in_transformers(tmp_path: Path
     tokens = np.array([tokenizer.encode("The knee bends and the hip turns while the person walks. " * 60)[:600]])
     assert tokens.shape[1] == 600 > config.sliding_window
     gemma.assert_same_logits(gemma.logits(config, params, tokens), gemma.reference_logits(reference, tokens))
-    starts = (
-        "The gait of a person after a stroke",
-        "Parkinson's disease changes walking because",
-        "What activity is this?",
-        "Once upon a time",
-        "The capital of France is",
-        "def fibonacci(n):",
-        "In 1969, the",
-        "Die Bewegung des Knies",
-        "1, 2, 3, 4, 5,",
-        "A healthy adult walks at about",
-    )
+    starts = ("The gait of a person after a stroke", "1, 2, 3, 4, 5,", "Die Bewegung des Knies")
     prompts = [tokenizer.encode(start) for start in starts]
     found = generate(config, params, [(p[:3], p[3:]) for p in prompts], 64, [])
     assert found == gemma.reference_answers(reference, prompts, 64)
