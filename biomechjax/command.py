@@ -43,7 +43,9 @@ def parse(arguments: type[Any], description: str) -> Any:
     argv = sys.argv[1:]
     fields = {f.name: f for f in dataclasses.fields(arguments)}
     if "experiment" not in fields:
-        return tyro.cli(arguments, description=description, args=argv)
+        # Flags stand in any order, before or after the word that chooses what is done.
+        config = (tyro.conf.CascadeSubcommandArgs,)
+        return tyro.cli(arguments, description=description, args=argv, config=config)
     description += "\n\n--config configs/NAME.py is required; the other flags override what it says."
     if "--config" not in argv[:-1]:
         if {"-h", "--help"} & set(argv):
