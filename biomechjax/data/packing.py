@@ -14,9 +14,8 @@ from biomechjax.errors import InputError
 from biomechjax.language.decoder import BRANCHES
 from biomechjax.tasks.registry import TASKS
 
-ANSWER_SHARE = (
-    3  # one position in so many carries loss, at most, unless it is said; logits are computed for these alone
-)
+# Unless it is said, one position in so many may carry loss; logits are computed for these alone.
+ANSWER_SHARE = 3
 BINS = 16
 TASKS_PER_DRAW = 3  # a record comes up once an epoch for every so many tasks it is asked
 

@@ -4,7 +4,6 @@ Names, shapes and settings are those of peft.LoraConfig and of adapter_model.saf
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
+from biomechjax.language.adapters import init_adapters
 from biomechjax.language.config import DecoderConfig
-from biomechjax.language.decoder import Params, abstract_params
-from biomechjax.language.huggingface import LAYER_NAMES, input_axes, leaves, read_json
+from biomechjax.language.decoder import Params
+from biomechjax.language.huggingface import LAYER_NAMES, leaves, read_json
 from biomechjax.language.lora import TARGETS, LoraConfig
 
 PREFIX = "base_model.model."
@@ -154,15 +154,8 @@ def import_adapters(
 
 def _adapter_shapes(config: DecoderConfig, lora: LoraConfig) -> dict[str, tuple[int, ...]]:
     """Path and shape of every leaf of the adapters."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    weights = {path: leaf.shape for path, leaf in leaves(abstract_params(config)[0])}
-    for target in lora.targets:
-        path = f"layers/{PATHS[target]}"
-        num_layers, *shape = weights[path]
-        inputs = input_axes(path)
-        shapes[f"{path}/a"] = (num_layers, math.prod(shape[:inputs]), lora.rank)
-        shapes[f"{path}/b"] = (num_layers, lora.rank, math.prod(shape[inputs:]))
-    return shapes
+    fresh = jax.eval_shape(lambda: init_adapters(config, lora, jax.random.key(0)))
+    return {path: leaf.shape for path, leaf in leaves({"layers": fresh})}
 
 
 def _name(path: str, layer: int) -> str:

@@ -156,6 +156,20 @@ def test_new_rows_stand_where_asked_and_start_like_text(base, start, place):
     np.testing.assert_allclose(whole.params["embedding"][vocabulary.motion_start :][: len(rows)], rows, rtol=1e-6)
 
 
+def test_dropout_reaches_the_adapters_in_training(base, batch):
+    for share, same in ((0.5, False), (0.0, True)):
+        start = begin(base, lora=dataclasses.replace(LORA, dropout=share))
+        start.params["layers"] = jax.tree.map(lambda x: x + 0.1, start.params["layers"])
+        state = TrainState(np.int32(0), start.params, None, {}, start.frozen)
+        losses = [
+            float(
+                start.learner.sums(start.params, state, batch, jax.random.split(jax.random.key(seed), 2))[0]["answer"]
+            )
+            for seed in (0, 1)
+        ]
+        assert (losses[0] == losses[1]) == same
+
+
 def test_movement_reaches_the_loss(trained, records_folder):
     """Other codes give other answers: the rows of a movement are read."""
     model = TrainedDecoder.load(trained)
@@ -214,8 +228,7 @@ def reference_logits(model, tokens):
 
 def test_the_full_export_is_the_adapted_decoder(trained, tmp_path):
     """Merged, in transformers: the same logits, and token for token the same answers to fifty questions."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     model = TrainedDecoder.load(trained)
     export_checkpoint(trained, tmp_path / "full")
     exported = reference(tmp_path / "full")
