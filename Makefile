@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 RUFF_PATHS := biomechjax scripts configs tests
 
-.PHONY: quickstart test lint clean-quickstart
+.PHONY: quickstart test test-all lint clean-quickstart
 
 quickstart: $(RUN)/eval/metrics.json
 
@@ -26,8 +26,11 @@ $(RUN)/eval/metrics.json: | $(RUN)/decoder/finished
 clean-quickstart:
 	rm -rf $(RUN)
 
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 test: $(VENV)/installed-tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
+test-all: $(VENV)/installed-tests
+	$(PYTEST)
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check $(RUFF_PATHS)

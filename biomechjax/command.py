@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import tyro
 
-from biomechjax.errors import InputError
-from biomechjax.training.loop import Stopped
+from biomechjax.errors import InputError, Stopped
 
 STOPPED = 75  # EX_TEMPFAIL: run the same command again to go on
 

@@ -1,4 +1,4 @@
-"""The one error a person at the keyboard can mend."""
+"""What ends a command without being a defect."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message names the file, line or field, what was found, what was expected, and what to do. Commands print it
     without a traceback and exit with status 2.
     """
+
+
+class Stopped(Exception):
+    """The run was asked to stop (SIGINT or SIGTERM) and has saved; the same command goes on from there."""

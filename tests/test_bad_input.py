@@ -1,12 +1,10 @@
 """The commands with bad input: one line that names what is wrong, status 2, no traceback, nothing left at --out."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from biomechjax.cohort.folder import write_cohort
 from biomechjax.motion.format import MotionFormat
@@ -50,15 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failure(folder: Path, command: str, **environment: str) -> str:
     """The only line that a failing command writes to stderr; arguments with a dot or slash are paths in `folder`."""
     words = command.split()
-    process = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]],
-        cwd=folder,
-        # Naming GLIBC_TUNABLES keeps a command from starting itself twice, which would double the time of these tests.
-        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "GLIBC_TUNABLES": ""} | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    process = run_python(ROOT / "scripts" / words[0], *words[1:], cwd=folder, **environment)
     assert process.returncode == 2, process.stderr
     assert "Traceback" not in process.stderr
     (line,) = process.stderr.splitlines()

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from transformers import PreTrainedTokenizerBase
+import transformers
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
@@ -62,7 +62,7 @@ def import_base(source: str | Path, out: str | Path, dtype: str = "bfloat16") ->
 
 def load_base(
     folder: str | Path, dtype: str = "float32", shardings: Params | None = None
-) -> tuple[DecoderConfig, Params, PreTrainedTokenizerBase]:
+) -> tuple[DecoderConfig, Params, "transformers.PreTrainedTokenizerBase"]:
     """Opens a base folder or a Hugging Face folder.
 
     Args:

@@ -2,20 +2,16 @@
 
 import copy
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
+import transformers
 from huggingface_hub.errors import StrictDataclassError
 
-# Otherwise transformers says at every start that PyTorch is missing; its configurations do without.
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-from transformers import Gemma2Config, Gemma3TextConfig  # noqa: E402
+from biomechjax.errors import InputError
+from biomechjax.language.config import DecoderConfig
 
-from biomechjax.errors import InputError  # noqa: E402
-from biomechjax.language.config import DecoderConfig  # noqa: E402
-
-TEXT_MODELS = {"gemma2": Gemma2Config, "gemma3_text": Gemma3TextConfig}
+TEXT_MODELS = {"gemma2": "Gemma2Config", "gemma3_text": "Gemma3TextConfig"}  # names in transformers
 MULTIMODAL = "gemma3"
 # What the decoder computes of settings that have no field in DecoderConfig.
 COMPUTED = {
@@ -39,7 +35,7 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
             message names the setting.
     """
     read = _read(hf)
-    is_gemma3 = isinstance(read, Gemma3TextConfig)
+    is_gemma3 = read.model_type == "gemma3_text"
     # transformers takes a cap on Gemma 3's attention, but does not apply it.
     for name, computed in (COMPUTED | ({"attn_logit_softcapping": None} if is_gemma3 else {})).items():
         # Null and false both mean "without".
@@ -140,7 +136,7 @@ def _read(hf: Mapping[str, Any]) -> Any:
             f"{MULTIMODAL} can be read"
         )
     try:
-        return TEXT_MODELS[model_type].from_dict(fields)
+        return getattr(transformers, TEXT_MODELS[model_type]).from_dict(fields)
     except (StrictDataclassError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"config.json is refused by transformers: {error}") from error
 

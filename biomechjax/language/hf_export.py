@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
+import transformers
 from safetensors.numpy import save_file
 from tokenizers import AddedToken
-from transformers import PreTrainedTokenizerBase
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
@@ -28,7 +28,7 @@ def export_full(
     folder: str | Path,
     config: DecoderConfig,
     params: Params,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "transformers.PreTrainedTokenizerBase",
     dtype: str = "float32",
     token_ids: Mapping[str, Any] | None = None,
     shard_bytes: int = SHARD_BYTES,
@@ -66,7 +66,7 @@ def export_full(
         _write_shards(work, params, np.dtype(dtype), shard_bytes)
 
 
-def with_motion_tokens(vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
+def with_motion_tokens(vocabulary: Vocabulary) -> "transformers.PreTrainedTokenizerBase":
     """The text tokenizer with <motion_start>, <motion_end>, <motion_0>, ... at the vocabulary's ids.
 
     Where these are ids that it calls unused it stays as it is, and so does the size of the vocabulary.

@@ -1,19 +1,15 @@
 """The decoder's vocabulary: the text ids of a Hugging Face tokenizer, then the codes of a movement."""
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-# Otherwise transformers says at every start that PyTorch is missing; of transformers only tokenizers are used here.
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast  # noqa: E402
-
-from biomechjax.errors import InputError  # noqa: E402
+from biomechjax.errors import InputError
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 VOCABULARY_FILE = "vocabulary.json"
@@ -49,7 +45,7 @@ class Vocabulary:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "transformers.PreTrainedTokenizerBase",
         codebook_size: int,
         levels: int = 1,
         motion_start: int | None = None,
@@ -172,7 +168,7 @@ class Vocabulary:
         return cls(tokenizer, codebook_size, levels, motion_start, size)
 
 
-def unused_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> int:
+def unused_ids(tokenizer: "transformers.PreTrainedTokenizerBase", count: int) -> int:
     """The first of `count` neighbouring ids that the tokenizer calls <unused...>.
 
     Raises:
@@ -185,19 +181,19 @@ def unused_ids(tokenizer: PreTrainedTokenizerBase, count: int) -> int:
     raise ValueError(f"the text tokenizer has no {count} neighbouring unused ids, as a movement needs; append rows")
 
 
-def load_text_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+def load_text_tokenizer(folder: str | Path) -> "transformers.PreTrainedTokenizerBase":
     """Reads a Hugging Face tokenizer; from local files only, running no code of theirs.
 
     Raises:
         InputError: the folder holds none.
     """
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
 
 
-def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> "transformers.PreTrainedTokenizerFast":
     """Trains a byte-level BPE tokenizer: any text survives the round trip, every digit is its own token.
 
     Args:
@@ -220,7 +216,7 @@ def train_text_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTo
         vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
         bos_token=BOS,

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+import scipy
 
 from biomechjax.errors import InputError
 from biomechjax.motion.format import MotionFormat
@@ -100,7 +100,7 @@ class Recording:
         if rate_hz == self.rate_hz:
             return self
         ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(1000)
-        values = signal.resample_poly(
+        values = scipy.signal.resample_poly(
             self.values.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line"
         )
         return dataclasses.replace(self, rate_hz=rate_hz, values=values.astype(np.float32))

@@ -12,7 +12,6 @@ heading frame are forward - i lateral (see `motion.features`).
 """
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
 # A turn counts as much as the displacement that it causes in this distance, about a step length.
 ARM_M = 0.5
@@ -30,6 +29,8 @@ def moves(root: np.ndarray, rate_hz: float, step: int) -> np.ndarray:
 
 def fit(displacements: np.ndarray, size: int, seed: int) -> np.ndarray:
     """A table [Q,3] of codes for displacements [n,3] by k-means, with no movement as one of them."""
+    from sklearn.cluster import MiniBatchKMeans  # slow to import, and needed in training alone
+
     means = MiniBatchKMeans(size - 1, n_init=1, batch_size=4096, random_state=seed)
     codes = means.fit(displacements * [1, 1, ARM_M]).cluster_centers_ / [1, 1, ARM_M]
     return np.concatenate([np.zeros((1, 3)), codes]).astype(np.float32)

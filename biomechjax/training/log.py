@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.console import Console
 
 PACE = "seconds_per_step"  # in every row of losses, and in no report
@@ -50,8 +49,10 @@ class Log:
         self.file.close()
 
 
-def draw_curves(rows: list[dict[str, Any]]) -> Figure:
-    """Every plain number of a log over steps, a panel each; logarithmic where it changes by much."""
+def draw_curves(rows: list[dict[str, Any]]) -> Any:
+    """A figure with every plain number of a log over steps, a panel each; logarithmic where it changes by much."""
+    from matplotlib.figure import Figure  # slow to import, for commands that draw nothing
+
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         for name, value in row.items():

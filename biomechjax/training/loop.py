@@ -9,16 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from biomechjax.errors import Stopped
 from biomechjax.parallel.strategies import Runner
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.log import PACE, Log
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import Learner, TrainState, init_state, make_step
-
-
-class Stopped(Exception):
-    """The run was asked to stop (SIGINT or SIGTERM) and has saved; the same command goes on from there."""
 
 
 def fit(

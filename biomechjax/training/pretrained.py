@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+import transformers
 from jax import Array
-from transformers import PreTrainedTokenizerBase
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
@@ -29,7 +29,7 @@ Tree = dict[str, Any]
 
 
 def movement_vocabulary(
-    tokenizer: PreTrainedTokenizerBase, codes: int, levels: int, rows: int, motion_rows: str
+    tokenizer: "transformers.PreTrainedTokenizerBase", codes: int, levels: int, rows: int, motion_rows: str
 ) -> Vocabulary:
     """The text ids of a base of so many rows, and ids of movement, "unused" or "append"ed.
 

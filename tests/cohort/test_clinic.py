@@ -155,6 +155,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
+@pytest.mark.slow
 def test_a_killed_cohort_is_not_taken_for_whole_and_goes_on_where_it_was(tmp_path: Path):
     def kill(done: int, of: int) -> None:
         if done == 3:
@@ -182,6 +183,7 @@ def test_a_killed_cohort_is_not_taken_for_whole_and_goes_on_where_it_was(tmp_pat
     assert files_of(tmp_path / "cohort") == files_of(tmp_path / "at_once")
 
 
+@pytest.mark.slow
 def test_long_visits_are_of_the_size_of_the_paper():
     """600 people, more than 30 hours, about 27,000 questions (arXiv:2505.18465); here from each tenth person."""
     seconds, questions, people = 0.0, 0, 0

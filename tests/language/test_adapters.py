@@ -1,15 +1,13 @@
 """Adapters beside a frozen base: the adapted decoder is the merged one."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import run_python
 
 from biomechjax.language.adapters import BASE_WEIGHTS, adapt, freeze, frozen_axes, init_adapters, merge
 from biomechjax.language.config import DecoderConfig
@@ -107,8 +105,7 @@ def test_axes_of_a_frozen_base_name_each_of_its_axes(weights):
         assert spec[1] == (None if weights == "int8" and spec is output.scale else "heads")
 
 
+@pytest.mark.slow
 def test_sharded_over_eight_devices_equals_one():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    script = Path(__file__).with_name("quantized_run.py")
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    done = run_python(Path(__file__).with_name("quantized_run.py"), devices=8)
     assert done.returncode == 0, done.stderr[-3000:]

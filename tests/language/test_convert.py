@@ -2,9 +2,6 @@
 of train.py one whose tokenizer writes movements; and what is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import gemma
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 from jax.sharding import SingleDeviceSharding
+from processes import run_python
 
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.language.base import import_base, load_base
@@ -31,9 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 def convert(*arguments: object) -> None:
     """The command itself, in a process of its own."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, ROOT / "scripts" / "convert_gemma.py", *arguments]
-    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    run = run_python(ROOT / "scripts" / "convert_gemma.py", *arguments)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.endswith("is written\n")
 

@@ -112,7 +112,14 @@ def logits_and_gradient(config: DecoderConfig, params: Params, tokens):
 
 
 @pytest.mark.parametrize(
-    "change", [{"unroll": 3}, {"unroll": 6}, {"remat": "full"}, {"remat": "products"}, {"attention": "fused"}]
+    "change",
+    [
+        pytest.param({"unroll": 3}, marks=pytest.mark.slow),
+        {"unroll": 6},
+        {"remat": "full"},
+        {"remat": "products"},
+        {"attention": "fused"},
+    ],
 )
 def test_how_it_is_computed_changes_nothing(config, params, change):
     tokens = random_tokens(config, 2, 10)

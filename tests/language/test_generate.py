@@ -95,6 +95,7 @@ def test_one_token_answers(config, params, greedy):
     assert generate(config, params, PROMPTS, 1, []) == [answer[:1] for answer in greedy]
 
 
+@pytest.mark.slow
 def test_samples_depend_on_key_and_place_only(config, params, greedy):
     def sample(seed: int, **kwargs) -> list[list[int]]:
         return generate(config, params, PROMPTS, 12, [], WARM, jax.random.key(seed), **kwargs)

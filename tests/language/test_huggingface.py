@@ -1,7 +1,6 @@
 """Parity with transformers: a random Gemma saved by it gives the same logits and the same answers here."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import gemma
 import jax
 import numpy as np
 import pytest
+from processes import run_python
 from safetensors.numpy import load_file, save_file
 
 from biomechjax.language.base import load_base
@@ -56,7 +56,7 @@ def test_logits_equal_those_of_transformers(tmp_path: Path, case: str):
     gemma.assert_same_logits(gemma.logits(config, params, tokens), gemma.reference_logits(reference, tokens))
 
 
-@pytest.mark.parametrize("family", ["gemma3_text", "gemma2"])
+@pytest.mark.parametrize("family", ["gemma3_text", pytest.param("gemma2", marks=pytest.mark.slow)])
 def test_greedy_answers_equal_those_of_transformers(tmp_path: Path, family: str):
     reference = gemma.save(tmp_path, family)
     config, params = load_gemma(tmp_path)
@@ -103,12 +103,7 @@ def test_vision_tensors_have_no_place_beside_a_text_model(edit):
 
 def test_eight_devices_get_what_one_gets(saved):
     """On simulated devices, which take a process of their own."""
-    env = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]),
-    }
-    run = subprocess.run([sys.executable, HERE / "sharded_run.py", saved[0]], env=env, capture_output=True, text=True)
+    run = run_python(HERE / "sharded_run.py", saved[0], devices=8)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.split() == ["equal", str(len(jax.tree.leaves(load_gemma(saved[0])[1])))]
 

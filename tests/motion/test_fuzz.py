@@ -2,12 +2,11 @@
 
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import mutate
+from processes import run_python
 from samples import write_samples
 
 from biomechjax.errors import InputError
@@ -63,5 +62,4 @@ def test_bad_readers_are_found_out():
 def test_readers_need_no_jax():
     """A reader's process stays small, and files can be checked where no accelerator is."""
     program = "import sys, biomechjax.motion.readers; sys.exit('jax' in sys.modules)"
-    root = str(Path(__file__).parents[2])
-    assert subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": root}).returncode == 0
+    assert run_python("-c", program).returncode == 0

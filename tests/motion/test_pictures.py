@@ -1,15 +1,14 @@
 """Pictures: cycles on a common scale, the same file again and again, a walker drawn with and without OpenGL."""
 
 import dataclasses
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
 from PIL import Image
+from processes import run_python
 from walks import STRIDE_S, SWING, children, pendulum_walk, standing
 
 from biomechjax.motion import pictures
@@ -168,14 +167,7 @@ def write_walk(path: Path) -> Path:
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1]), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_python(SCRIPT, *words, cwd=folder)
 
 
 def test_command(tmp_path: Path):
@@ -186,6 +178,7 @@ def test_command(tmp_path: Path):
     assert sorted(p.name for p in (tmp_path / "new" / "out").iterdir()) == ["walk_angles.png", "walk_body.png"]
 
 
+@pytest.mark.slow
 def test_command_takes_other_formats_and_what_a_file_does_not_say(tmp_path: Path):
     """Canonical meanings of a lab's own channels, in degrees at a rate that only the flags tell."""
     names = {"K": "knee_angle_", "H": "hip_flexion_"}

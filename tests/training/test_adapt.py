@@ -226,6 +226,7 @@ def reference_logits(model, tokens):
         return model(torch.tensor(tokens)).logits.numpy()
 
 
+@pytest.mark.slow
 def test_the_full_export_is_the_adapted_decoder(trained, tmp_path):
     """Merged, in transformers: the same logits, and token for token the same answers to fifty questions."""
     torch = pytest.importorskip("torch")
@@ -268,6 +269,7 @@ def test_peft_loads_the_adapters(base, records_folder, tmp_path):
     np.testing.assert_allclose(reference_logits(adapted, tokens), expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_adapters_that_peft_could_not_load_are_refused(records_folder, base, tmp_path):
     how = AdaptConfig(lora=LORA, motion_rows="append")
     train = dataclasses.replace(EXPERIMENT.train, steps=1)

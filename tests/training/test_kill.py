@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import random
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import tiny
+from processes import environment
 
 from biomechjax.training.config import TokenizerExperiment, TrainConfig
 
@@ -38,8 +38,7 @@ def start(cohort: Path, out: Path) -> subprocess.Popen:
         f"def config(): return {EXPERIMENT!r}\n"
     )
     command = [sys.executable, ROOT / "scripts/train_tokenizer.py", "--config", config, "--data", cohort, "--out", out]
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "XDG_CACHE_HOME": str(out.parents[1])}
+    env = environment(XDG_CACHE_HOME=str(out.parents[1]))
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

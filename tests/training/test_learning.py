@@ -69,6 +69,7 @@ def random_start(cohort, tmp_path_factory) -> float:
     return logged(out, "reconstruction")[0]
 
 
+@pytest.mark.slow
 def test_the_tokenizer_learns(trained_tokenizer, cohort, random_start):
     """On people it has not met: a fraction of the error of one that knows the mean posture only."""
     out, metrics = trained_tokenizer
@@ -92,6 +93,7 @@ def test_the_tokenizer_learns(trained_tokenizer, cohort, random_start):
     assert metrics["angle_error_deg"] < 0.6 * reconstruction(mean_only, held_out)["angle_error_deg"]
 
 
+@pytest.mark.slow
 def test_statistics_are_of_training_people_only(trained_tokenizer, cohort):
     found = MotionTokenizer.load(trained_tokenizer[0] / "motion_tokenizer").statistics["walker"]
     train = [cohort.read(t) for t in cohort.trials_of("train")]
@@ -120,6 +122,7 @@ def test_a_cohort_without_people_to_check_on_is_refused(tmp_path):
         train_tokenizer(TOKENIZER, [cohort.path], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_decoder_learns_its_training_answers(trained_decoder):
     """Asked in training wordings about training movements, by free generation from the loaded checkpoint."""
     model, folder = trained_decoder
@@ -132,6 +135,7 @@ def test_the_decoder_learns_its_training_answers(trained_decoder):
     assert np.mean(right) > 0.7, found
 
 
+@pytest.mark.slow
 def test_the_checkpoint_knows_its_people_and_its_tokenizer(trained_decoder):
     model, folder = trained_decoder
     records = Records(folder / "records")

@@ -17,6 +17,7 @@ from biomechjax.data.examples import Renderer
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
+from biomechjax.errors import Stopped
 from biomechjax.parallel.strategies import Runner
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
@@ -25,7 +26,7 @@ from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.decoder import decoder_learner
 from biomechjax.training.log import read_log
-from biomechjax.training.loop import Stopped, fit
+from biomechjax.training.loop import fit
 from biomechjax.training.step import TrainState
 from biomechjax.training.tokenizer import tokenizer_learner
 
@@ -102,7 +103,9 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in rows]
 
 
-@pytest.mark.parametrize("kind", [*QUANTIZERS, "decoder"])
+@pytest.mark.parametrize(
+    "kind", ["rvq", "decoder", *(pytest.param(q, marks=pytest.mark.slow) for q in QUANTIZERS if q != "rvq")]
+)
 def test_stopped_and_resumed_equals_never_stopped(tmp_path, log, kind):
     """Stopped twice by a signal, at random: in the middle of steps that would not have saved."""
     make = decoder_run if kind == "decoder" else partial(tokenizer_run, kind)
@@ -195,6 +198,7 @@ def test_log_holds_steps_and_reports(tmp_path):
     assert all(np.isfinite(list(r.values())).all() for r in rows)
 
 
+@pytest.mark.slow
 def test_a_resumed_log_is_that_of_a_run_never_stopped(tmp_path, log):
     """Stopped at a save before its report; crashed in a report; crashed with rows after the last save, one half
     written."""

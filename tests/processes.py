@@ -1,0 +1,35 @@
+"""Python processes of their own, for commands and for simulated devices, which must be asked for before JAX starts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+
+
+def environment(devices: int = 1, **more: str) -> dict[str, str]:
+    """That of this process, with so many simulated devices and biomechjax to import."""
+    paths = [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
+        # Naming it keeps a command from starting itself twice, which would double the time of short tests.
+        "GLIBC_TUNABLES": "",
+        **more,
+    }
+
+
+def run_python(
+    *arguments: object, devices: int = 1, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs Python to its end."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(devices, **more),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
