@@ -18,7 +18,7 @@ from biomechjax.evaluation.answers import ask
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.travel import straight_line_speed
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from biomechjax.evaluation.tokenizer import (
     write_tokenizer_results,
 )
 from biomechjax.training.checkpoint import read_config
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 
 @dataclasses.dataclass(frozen=True)

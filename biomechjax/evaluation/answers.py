@@ -14,7 +14,7 @@ from biomechjax.language.score_answers import score_answers
 from biomechjax.language.trie import build_trie
 from biomechjax.tasks.registry import TASKS
 from biomechjax.tasks.task import Choice, Task
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 MAX_ANSWER_TOKENS = 24
 

@@ -15,7 +15,7 @@ from biomechjax.evaluation.answers import Answered, answer_records
 from biomechjax.evaluation.baselines import CONSTANT, LINEAR, TREES, baseline_answers
 from biomechjax.evaluation.metrics import score
 from biomechjax.tasks.registry import TASKS
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 DECODER = "decoder"
 MODELS = (DECODER, CONSTANT, LINEAR, TREES)

@@ -1,4 +1,4 @@
-"""Training the decoder on token records, and loading what was trained."""
+"""Training the decoder on token records, from scratch or from a pretrained base."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import ArrayLike
 
 from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
@@ -21,17 +20,15 @@ from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
 from biomechjax.language.likelihood import log_probs
-from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
-from biomechjax.training.checkpoint import check_run, read_config, restore_params, run_config, start_or_resume
+from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
 from biomechjax.training.config import AdaptConfig, DecoderExperiment
 from biomechjax.training.loop import fit
 from biomechjax.training.pretrained import (
     decoder_params,
-    load_frozen,
     movement_vocabulary,
     new_rows,
     save_frozen,
@@ -39,6 +36,7 @@ from biomechjax.training.pretrained import (
     with_rows,
 )
 from biomechjax.training.step import Batch, Learner, TrainState
+from biomechjax.training.trained import first_codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,11 +178,6 @@ def answer_loss(config: DecoderConfig, params: Any, batch: Batch, dropout_keys: 
     return -jnp.sum(found * batch["loss_weights"].reshape(-1))
 
 
-def first_codes(codes: ArrayLike, of_step: int, read: int) -> np.ndarray:
-    """The first `read` of the `of_step` codes of each step, [n * of_step] -> [n * read]."""
-    return np.reshape(codes, (-1, of_step))[:, :read].reshape(-1)
-
-
 def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionTokenizer, seed: int) -> Array:
     """Motion rows of the embedding [V,D] from what the codes mean, through a seeded random projection.
 
@@ -215,52 +208,3 @@ def standardised(x: np.ndarray) -> np.ndarray:
     """[n,k] with mean 0 over n and unit variance over all."""
     centred = x - x.mean(axis=0)
     return centred / centred.std()
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedDecoder:
-    """A checkpoint opened for asking: everything between a recording and an answer."""
-
-    config: DecoderConfig
-    params: Any
-    vocabulary: Vocabulary
-    tokenizer: MotionTokenizer
-    experiment: dict[str, Any]
-    run: dict[str, Any]
-
-    @property
-    def longest(self) -> int:
-        """Steps of a movement that the model reads, at most."""
-        return self.experiment["mixture"]["longest"]
-
-    def reads(self, codes: ArrayLike) -> np.ndarray:
-        """What the model reads of the codes of a movement, as in training."""
-        read = self.vocabulary.levels
-        return first_codes(codes, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "TrainedDecoder":
-        """Opens the --out of train.py at its newest step.
-
-        Raises:
-            InputError: the folder is no decoder checkpoint, or nothing has been saved there yet.
-        """
-        folder = Path(folder)
-        run = read_config(folder, "decoder")
-        try:
-            vocabulary = Vocabulary.load(folder / "vocabulary")
-        except ValueError as e:
-            raise InputError(f"{folder}: {e}") from e
-        tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
-        config, params, experiment = DecoderConfig(**run["decoder"]), restore_params(folder), run["experiment"]
-        if (folder / "base").is_dir():
-            frozen = load_frozen(folder / "base")
-            params = decoder_params(params, frozen, adapt_config(experiment), vocabulary.motion_start)
-        return cls(config, params, vocabulary, tokenizer, experiment, run)
-
-
-def adapt_config(experiment: dict[str, Any]) -> AdaptConfig:
-    """How a base was adapted, out of the experiment in a checkpoint's config.json."""
-    fields = experiment["adapt"]
-    lora = {**fields["lora"], "targets": tuple(fields["lora"]["targets"])}
-    return AdaptConfig(**{**fields, "lora": LoraConfig(**lora)})

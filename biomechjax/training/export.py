@@ -10,8 +10,8 @@ from biomechjax.language.base import load_base
 from biomechjax.language.hf_adapters import export_adapters
 from biomechjax.language.hf_export import export_full, with_motion_tokens
 from biomechjax.training.checkpoint import read_config, restore_params
-from biomechjax.training.decoder import TrainedDecoder, adapt_config
 from biomechjax.training.pretrained import load_frozen, new_rows
+from biomechjax.training.trained import TrainedDecoder, adapt_config
 
 
 def export_checkpoint(folder: Path, out: Path, dtype: str = "float32", what: str = "full") -> None:

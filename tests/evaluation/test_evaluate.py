@@ -16,7 +16,7 @@ from biomechjax.evaluation.evaluate import DECODER, MODELS, evaluate, print_tabl
 from biomechjax.evaluation.metrics import score
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from biomechjax.language.huggingface import load_gemma
 from biomechjax.language.vocabulary import load_text_tokenizer
 from biomechjax.provenance import sha256_of
 from biomechjax.training.config import DecoderExperiment, TrainConfig
-from biomechjax.training.decoder import TrainedDecoder, train_decoder
+from biomechjax.training.decoder import train_decoder
 from biomechjax.training.export import export_checkpoint
+from biomechjax.training.trained import TrainedDecoder
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("torch")

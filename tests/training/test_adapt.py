@@ -24,10 +24,11 @@ from biomechjax.language.vocabulary import train_text_tokenizer
 from biomechjax.tasks.registry import TASKS, corpus
 from biomechjax.training.checkpoint import restore_params
 from biomechjax.training.config import AdaptConfig, DecoderExperiment, TrainConfig
-from biomechjax.training.decoder import Start, TrainedDecoder, from_base, train_decoder
+from biomechjax.training.decoder import Start, from_base, train_decoder
 from biomechjax.training.export import export_checkpoint
 from biomechjax.training.pretrained import new_rows
 from biomechjax.training.step import TrainState
+from biomechjax.training.trained import TrainedDecoder
 
 LORA = LoraConfig(rank=4, alpha=8)
 EXPERIMENT = DecoderExperiment(

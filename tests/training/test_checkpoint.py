@@ -8,7 +8,7 @@ import tiny
 from biomechjax.errors import InputError
 from biomechjax.training.checkpoint import read_config, restore_params, run_config, start_or_resume
 from biomechjax.training.config import DecoderExperiment, TokenizerExperiment, TrainConfig
-from biomechjax.training.decoder import TrainedDecoder
+from biomechjax.training.trained import TrainedDecoder
 
 EXPERIMENT = TokenizerExperiment(TrainConfig(steps=5, batch_size=2, learning_rate=1e-3), model=tiny.TOKENIZER)
 

@@ -19,8 +19,9 @@ from biomechjax.tokenizer.metrics import code_use, reconstruction
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, prepare_features
 from biomechjax.training import tokenizer as training
 from biomechjax.training.config import DecoderExperiment, TokenizerExperiment, TrainConfig
-from biomechjax.training.decoder import TrainedDecoder, embed_codes, train_decoder
+from biomechjax.training.decoder import embed_codes, train_decoder
 from biomechjax.training.tokenizer import feature_statistics, train_tokenizer
+from biomechjax.training.trained import TrainedDecoder
 
 TRAIN = TrainConfig(steps=400, batch_size=8, learning_rate=3e-3, warmup_steps=5, log_every=1, save_every=400)
 TOKENIZER = TokenizerExperiment(

@@ -1,0 +1,71 @@
+"""A trained decoder, opened from its checkpoint for asking."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from biomechjax.errors import InputError
+from biomechjax.language.config import DecoderConfig
+from biomechjax.language.lora import LoraConfig
+from biomechjax.language.vocabulary import Vocabulary
+from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training.checkpoint import read_config, restore_params
+from biomechjax.training.config import AdaptConfig
+from biomechjax.training.pretrained import decoder_params, load_frozen
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedDecoder:
+    """A checkpoint opened for asking: everything between a recording and an answer."""
+
+    config: DecoderConfig
+    params: Any
+    vocabulary: Vocabulary
+    tokenizer: MotionTokenizer
+    experiment: dict[str, Any]
+    run: dict[str, Any]
+
+    @property
+    def longest(self) -> int:
+        """Steps of a movement that the model reads, at most."""
+        return self.experiment["mixture"]["longest"]
+
+    def reads(self, codes: ArrayLike) -> np.ndarray:
+        """What the model reads of the codes of a movement, as in training."""
+        read = self.vocabulary.levels
+        return first_codes(codes, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "TrainedDecoder":
+        """Opens the --out of train.py at its newest step.
+
+        Raises:
+            InputError: the folder is no decoder checkpoint, or nothing has been saved there yet.
+        """
+        folder = Path(folder)
+        run = read_config(folder, "decoder")
+        try:
+            vocabulary = Vocabulary.load(folder / "vocabulary")
+        except ValueError as e:
+            raise InputError(f"{folder}: {e}") from e
+        tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
+        config, params, experiment = DecoderConfig(**run["decoder"]), restore_params(folder), run["experiment"]
+        if (folder / "base").is_dir():
+            frozen = load_frozen(folder / "base")
+            params = decoder_params(params, frozen, adapt_config(experiment), vocabulary.motion_start)
+        return cls(config, params, vocabulary, tokenizer, experiment, run)
+
+
+def adapt_config(experiment: dict[str, Any]) -> AdaptConfig:
+    """How a base was adapted, out of the experiment in a checkpoint's config.json."""
+    fields = experiment["adapt"]
+    lora = {**fields["lora"], "targets": tuple(fields["lora"]["targets"])}
+    return AdaptConfig(**{**fields, "lora": LoraConfig(**lora)})
+
+
+def first_codes(codes: ArrayLike, of_step: int, read: int) -> np.ndarray:
+    """The first `read` of the `of_step` codes of each step, [n * of_step] -> [n * read]."""
+    return np.reshape(codes, (-1, of_step))[:, :read].reshape(-1)
