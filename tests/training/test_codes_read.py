@@ -11,6 +11,7 @@ from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
 from biomechjax.training import decoder as training
+from biomechjax.training import trained as opened
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 
 SIZE, LEVELS, READ = tiny.TOKENIZER.codebook_size, 3, 2
@@ -36,8 +37,8 @@ def trained(deep_records, tmp_path_factory):
         patch.setattr(training, "fit", lambda *args, **_: seen.append((args[1], next(args[3]))))
         training.train_decoder(EXPERIMENT, deep_records, out)
         params, batch = seen[0]
-        patch.setattr(training, "restore_params", lambda _: params)
-        return training.TrainedDecoder.load(out), batch
+        patch.setattr(opened, "restore_params", lambda _: params)
+        return opened.TrainedDecoder.load(out), batch
 
 
 def test_training_shows_the_first_codes_of_each_step(trained, deep_records):
