@@ -81,6 +81,16 @@ def test_equal_contexts_are_read_once(config, params, monkeypatch):
     assert read == [[0, 5], [6, 40]]
 
 
+def test_lengths_of_one_bucket_share_a_compilation(config, params):
+    def compilations(context: int, question: int) -> list[int]:
+        generate(config, params, [(ids(1, context), ids(2, question))], 2, [])
+        return [part._cache_size() for part in (generation._read_contexts, generation._answer)]
+
+    first = compilations(17, 5)
+    assert compilations(30, 8) == compilations(32, 6) == first
+    assert compilations(33, 8) == [n + 1 for n in first]
+
+
 def test_stops_before_the_stop_id(config, params, greedy):
     stops = [greedy[0][4], greedy[1][0]]
     expected = []
