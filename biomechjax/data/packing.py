@@ -28,11 +28,13 @@ def packed_batches(
     batch_size: int,
     seed: int,
     answers: int = 0,
+    named: bool = False,
 ) -> grain.DatasetIterator:
     """An endless iterator of batches; every epoch draws other views, parts, questions and wordings.
 
     Each batch holds int32 arrays: tokens, positions, segment_ids [B,T] (see `pack_row`), and the positions that carry
-    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = `answers`, or T // 3 for 0.
+    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = `answers`, or T // 3 for 0. If `named`,
+    also records [B,T], which of `records` each token is about.
 
     Raises:
         InputError: no record is asked any question, a label fits no answer, or (while iterating) an example does not
@@ -42,13 +44,14 @@ def packed_batches(
     # Every answer is spelled out once here, so that a label which fits no answer is refused before training starts.
     spelled = [[t.answer_text(r.labels) for t in TASKS if t.asked_of(r.labels)] for r in records]
     # A walk is asked eleven things and quiet standing one: it comes up more often, if not eleven times.
-    asked = [r for r, a in zip(records, spelled, strict=True) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
+    asked = [i for i, a in enumerate(spelled) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
     if not asked:
         raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
 
     vocabulary = renderer.vocabulary
 
-    def draw(record: Record, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw(number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        record = records[number]
         example = draw_example(record, mixture, vocabulary.codebook_size, vocabulary.levels, rng)
         columns = renderer.render(example)
         while (len(columns["tokens"]) > length or columns["answers"].sum() > room) and len(example.turns) > 1:
@@ -60,9 +63,11 @@ def packed_batches(
                 f"them its answer, do not fit rows of {length} with {room} of answers; raise --row-length, "
                 "--row-answers, or lower --mixture.longest"
             )
+        if named:
+            columns["records"] = np.full(len(columns["tokens"]), number, np.int32)
         return columns | {"answered": np.ones(columns["answers"].sum(), np.int32)}
 
-    names = ("tokens", "branches", "positions", "answers")
+    names = ("tokens", "branches", "positions", "answers", *(["records"] if named else []))
     dataset = grain.MapDataset.source(asked).seed(seed).shuffle().repeat().random_map(draw).to_iter_dataset()
     packed = grain.experimental.FirstFitPackIterDataset(
         # A row is full when it has no room for the tokens or none for the answers.
@@ -84,7 +89,7 @@ def pack_row(row: dict[str, np.ndarray], room: int) -> dict[str, np.ndarray]:
     segment = np.where(example > 0, example * BRANCHES + row["branches"], 0).astype(np.int32)
     predicts = np.flatnonzero((row["answers"][1:] == 1) & (segment[1:] == segment[:-1]))
     pad = (0, room - len(predicts))
-    return {
+    return {k: row[k] for k in ("records",) if k in row} | {
         "tokens": row["tokens"],
         "positions": row["positions"],
         "segment_ids": segment,

@@ -1,11 +1,12 @@
 """Training the decoder on token records, from scratch or from a pretrained base."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from jax import Array
 
 from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
-from biomechjax.data.records import Records
+from biomechjax.data.records import Record, Records
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import freeze, init_adapters
 from biomechjax.language.base import base_hash, load_base
@@ -63,10 +64,7 @@ def train_decoder(
     if experiment.preset not in PRESETS:
         raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
     records = Records(data)
-    manifest, movement = records.manifest, records.tokenizer.config
-    read = experiment.codes_per_step or movement.tokens_per_step
-    if not 1 <= read <= movement.tokens_per_step:
-        raise InputError(f"--codes-per-step {read}: a step in {data} has {movement.tokens_per_step} codes")
+    manifest, read = records.manifest, codes_read(experiment, records)
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
     find_strategy(strategy)  # before anything is written
@@ -74,18 +72,7 @@ def train_decoder(
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
     start = begin(experiment, records.tokenizer, read, saved)
-    train = experiment.train
-    whole = records.read("train")
-    shown = [[first_codes(view, movement.tokens_per_step, read).tolist() for view in r.views] for r in whole]
-    batches = packed_batches(
-        [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)],
-        Renderer(start.vocabulary),
-        experiment.mixture,
-        experiment.row_length,
-        train.batch_size,
-        train.seed,
-        experiment.row_answers,
-    )
+    batches = training_batches(experiment, training_records(records, read), start.vocabulary)
     start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
     if saved is None:
         start.vocabulary.save(out / "vocabulary")
@@ -93,7 +80,50 @@ def train_decoder(
         records.tokenizer.save(out / "motion_tokenizer")
     if start.frozen is not None and not (out / "base").is_dir():
         save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
-    fit(start.learner, start.params, {}, batches, train, out, strategy, frozen=start.frozen)
+    fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen)
+
+
+def codes_read(experiment: DecoderExperiment, records: Records) -> int:
+    """How many codes of each step the decoder reads.
+
+    Raises:
+        InputError: a step has fewer.
+    """
+    there = records.tokenizer.config.tokens_per_step
+    read = experiment.codes_per_step or there
+    if not 1 <= read <= there:
+        raise InputError(f"--codes-per-step {read}: a step in {records.path} has {there} codes")
+    return read
+
+
+def training_records(records: Records, read: int) -> list[Record]:
+    """Those of the train split, with the first `read` codes of each step."""
+    of_step = records.tokenizer.config.tokens_per_step
+    whole = records.read("train")
+    shown = [[first_codes(view, of_step, read).tolist() for view in r.views] for r in whole]
+    return [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)]
+
+
+def training_batches(
+    experiment: DecoderExperiment, records: Sequence[Record], vocabulary: Vocabulary, named: bool = False
+) -> grain.DatasetIterator:
+    """The batches of a training, from the first; see `packed_batches`."""
+    return packed_batches(
+        records,
+        Renderer(vocabulary),
+        experiment.mixture,
+        experiment.row_length,
+        experiment.train.batch_size,
+        experiment.train.seed,
+        experiment.row_answers,
+        named,
+    )
+
+
+def text_vocabulary(experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int) -> Vocabulary:
+    """The vocabulary of a decoder from scratch, learned from the question corpus."""
+    text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
+    return Vocabulary(text, read * tokenizer.config.codebook_size, read)
 
 
 def from_scratch(
@@ -103,9 +133,7 @@ def from_scratch(
 
     `read` codes of each step of a movement are read.
     """
-    if vocabulary is None:
-        text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
-        vocabulary = Vocabulary(text, read * tokenizer.config.codebook_size, read)
+    vocabulary = vocabulary or text_vocabulary(experiment, tokenizer, read)
     shape = _computed(preset(experiment.preset, vocabulary.size), experiment)
     params = init_params(shape, jax.random.key(experiment.train.seed))
     params["embedding"] = embed_codes(params["embedding"], vocabulary, tokenizer, experiment.train.seed)

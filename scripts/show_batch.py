@@ -1,0 +1,64 @@
+"""Print the first batches of a training of the decoder as a person would read them.
+
+Answers, which alone carry loss, stand in [brackets].
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+import biomechjax.keep_memory  # noqa: F401  before anything large is imported
+from biomechjax.command import parse, run
+from biomechjax.data.records import Records
+from biomechjax.data.show import fill, show_row
+from biomechjax.errors import InputError
+from biomechjax.language.vocabulary import Vocabulary
+from biomechjax.training.config import DecoderExperiment
+from biomechjax.training.decoder import codes_read, text_vocabulary, training_batches, training_records
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    data: Path
+    """Token records, from tokenize_data.py."""
+    experiment: Annotated[DecoderExperiment, tyro.conf.arg(name="")]
+    ckpt: Path | None = None
+    """A run of train.py whose vocabulary is to be used, as that of a pretrained Gemma; by default the one that a
+    training from scratch would learn."""
+    batches: int = 1
+    """How many, from the first."""
+    rows: int = 4
+    """Rows to print of each; the fill rate is of all."""
+
+
+def main() -> None:
+    args = parse(Arguments, __doc__)
+    if args.batches < 1 or args.rows < 0:
+        raise InputError(f"--batches {args.batches} --rows {args.rows}: expected at least 1 batch and 0 rows")
+    records = Records(args.data)
+    read = codes_read(args.experiment, records)
+    try:
+        saved = args.ckpt and Vocabulary.load(args.ckpt / "vocabulary")
+    except ValueError as e:
+        raise InputError(f"{args.ckpt}: {e}") from e
+    vocabulary = saved or text_vocabulary(args.experiment, records.tokenizer, read)
+    shown = training_records(records, read)
+    stream = training_batches(args.experiment, shown, vocabulary, named=True)
+    console = Console(highlight=False)
+    rates = []
+    for number in range(args.batches):
+        batch = next(stream)
+        for row in range(min(args.rows, len(batch["tokens"]))):
+            console.rule(f"batch {number + 1}, row {row + 1}")
+            console.print(show_row(batch, row, shown, vocabulary))
+        rates.append(fill(batch))
+    packed, padded = (sum(r) / len(r) for r in zip(*rates, strict=True))
+    console.rule()
+    console.print(f"{args.batches} batches: {packed:.1%} full; {padded:.1%} if each example were padded to a row")
+
+
+if __name__ == "__main__":
+    run(main)

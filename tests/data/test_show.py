@@ -1,0 +1,53 @@
+"""What is printed of a batch is what the decoder is trained on."""
+
+import re
+
+import numpy as np
+import pytest
+import tiny
+from processes import TESTS, run_python
+
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.packing import packed_batches
+from biomechjax.data.show import fill, show_row
+from biomechjax.language.decoder import BRANCHES
+
+RECORDS = [tiny.record(i, codes=10 + i) for i in range(9)]
+VOCABULARY = tiny.vocabulary()
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, np.ndarray]:
+    mixture = MixtureConfig(crop=0.0)
+    return next(packed_batches(RECORDS, Renderer(VOCABULARY), mixture, 192, 4, seed=0, named=True))
+
+
+def test_a_row_shows_each_movement_and_brackets_what_carries_loss(batch):
+    for row in range(4):
+        text = show_row(batch, row, RECORDS, VOCABULARY).plain
+        carries_loss = batch["loss_weights"][row] > 0
+        answers = re.findall(r"\[(.*?)\]", text)
+        assert "".join(answers) == VOCABULARY.decode(batch["targets"][row][carries_loss])
+        assert all(answer.endswith("<eos>") for answer in answers)
+        movements = re.findall(r"<motion (\d+) tokens: (.*?)>", text)
+        assert len(movements) == len(set((batch["segment_ids"][row] // BRANCHES).tolist()) - {0})
+        for codes, about in movements:
+            (record,) = (r for r in RECORDS if len(r.views[0]) == int(codes))
+            assert about == f"{record.labels['activity']}, {record.participant}"
+        used = np.count_nonzero(batch["segment_ids"][row])
+        assert text.endswith(f"{used} of 192 tokens, {carries_loss.sum()} of them carry loss")
+
+
+def test_fill_is_the_share_of_tokens():
+    segments = np.array([[64, 65, 128, 0], [64, 64, 0, 0]])  # two examples and one, five tokens
+    assert fill({"segment_ids": segments}) == (5 / 8, 5 / 12)
+
+
+def test_command(records_folder):
+    config = TESTS.parent / "configs" / "quickstart.py"
+    flags = ["--codes-per-step", "1", "--rows", "1", "--batches", "2", "--mixture.code-noise", "0"]
+    run = run_python(TESTS.parent / "scripts" / "show_batch.py", "--config", config, "--data", records_folder, *flags)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("of them carry loss") == 2
+    assert re.search(r"2 batches: \d+\.\d% full; \d+\.\d% if each example were padded to a row", run.stdout)
