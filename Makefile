@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/quickstart
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 RUFF_PATHS := biomechjax scripts configs tests
 
 .PHONY: quickstart test test-all lint clean-quickstart
@@ -26,7 +27,6 @@ $(RUN)/eval/metrics.json: | $(RUN)/decoder/finished
 clean-quickstart:
 	rm -rf $(RUN)
 
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 test: $(VENV)/installed-tests
 	$(PYTEST) -m "not slow"
 test-all: $(VENV)/installed-tests

@@ -44,6 +44,12 @@ def main() -> None:
         saved = args.ckpt and Vocabulary.load(args.ckpt / "vocabulary")
     except ValueError as e:
         raise InputError(f"{args.ckpt}: {e}") from e
+    codes = read * records.tokenizer.config.codebook_size
+    if saved and (saved.levels, saved.codebook_size) != (read, codes):
+        raise InputError(
+            f"{args.ckpt}: its vocabulary has {saved.codebook_size} codes for {saved.levels} a step, the records as "
+            f"read here {codes} for {read}; give the --config and --codes-per-step of its training"
+        )
     vocabulary = saved or text_vocabulary(args.experiment, records.tokenizer, read)
     shown = training_records(records, read)
     stream = training_batches(args.experiment, shown, vocabulary, named=True)

@@ -15,14 +15,12 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
-        # Naming it keeps a command from starting itself twice, which would double the time of short tests.
-        "GLIBC_TUNABLES": "",
         **more,
     }
 
 
 def run_python(
-    *arguments: object, devices: int = 1, cwd: Path | None = None, **more: str
+    *arguments: object, devices: int = 1, cwd: Path | None = None, timeout_s: float | None = None, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs Python to its end."""
     return subprocess.run(
@@ -31,5 +29,5 @@ def run_python(
         env=environment(devices, **more),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=timeout_s,
     )

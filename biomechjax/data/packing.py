@@ -89,7 +89,8 @@ def pack_row(row: dict[str, np.ndarray], room: int) -> dict[str, np.ndarray]:
     segment = np.where(example > 0, example * BRANCHES + row["branches"], 0).astype(np.int32)
     predicts = np.flatnonzero((row["answers"][1:] == 1) & (segment[1:] == segment[:-1]))
     pad = (0, room - len(predicts))
-    return {k: row[k] for k in ("records",) if k in row} | {
+    named = {"records": row["records"]} if "records" in row else {}
+    return named | {
         "tokens": row["tokens"],
         "positions": row["positions"],
         "segment_ids": segment,

@@ -12,6 +12,7 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.show import fill, show_row
 from biomechjax.language.decoder import BRANCHES
+from biomechjax.language.vocabulary import Vocabulary
 
 RECORDS = [tiny.record(i, codes=10 + i) for i in range(9)]
 VOCABULARY = tiny.vocabulary()
@@ -44,10 +45,24 @@ def test_fill_is_the_share_of_tokens():
     assert fill({"segment_ids": segments}) == (5 / 8, 5 / 12)
 
 
+def show(records_folder, *flags: object):
+    named = ["--config", TESTS.parent / "configs" / "quickstart.py", "--data", records_folder, "--codes-per-step", 1]
+    return run_python(TESTS.parent / "scripts" / "show_batch.py", *named, *flags)
+
+
 def test_command(records_folder):
-    config = TESTS.parent / "configs" / "quickstart.py"
-    flags = ["--codes-per-step", "1", "--rows", "1", "--batches", "2", "--mixture.code-noise", "0"]
-    run = run_python(TESTS.parent / "scripts" / "show_batch.py", "--config", config, "--data", records_folder, *flags)
+    run = show(records_folder, "--rows", 1, "--batches", 2)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("of them carry loss") == 2
     assert re.search(r"2 batches: \d+\.\d% full; \d+\.\d% if each example were padded to a row", run.stdout)
+
+
+def test_command_takes_the_vocabulary_of_a_run(records_folder, tmp_path):
+    VOCABULARY.save(tmp_path / "run" / "vocabulary")
+    run = show(records_folder, "--ckpt", tmp_path / "run")
+    assert run.returncode == 0, run.stderr
+    other = Vocabulary(VOCABULARY.tokenizer, 2 * VOCABULARY.codebook_size, 2)
+    other.save(tmp_path / "other" / "vocabulary")
+    run = show(records_folder, "--ckpt", tmp_path / "other")
+    assert run.returncode == 2
+    assert f"its vocabulary has {other.codebook_size} codes for 2 a step" in run.stderr

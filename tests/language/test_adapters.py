@@ -107,5 +107,5 @@ def test_axes_of_a_frozen_base_name_each_of_its_axes(weights):
 
 @pytest.mark.slow
 def test_sharded_over_eight_devices_equals_one():
-    done = run_python(Path(__file__).with_name("quantized_run.py"), devices=8)
+    done = run_python(Path(__file__).with_name("quantized_run.py"), devices=8, timeout_s=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -226,7 +226,7 @@ def outcomes(damaged: Iterable[Damaged], read: Read = read_recording, limit_s: f
             except EOFError:
                 worker.join()
                 outcome, detail = "crashed", f"exit status {worker.exitcode}"
-            if outcome in ("over time", "crashed"):
+            if outcome in ("over time", "crashed", "other"):
                 worker.kill()
                 worker, connection = _start(read)
             found.append(Outcome(one.suffix, one.kind, outcome, detail, time.monotonic() - start))
@@ -263,7 +263,8 @@ def _work(connection: Connection, read: Read) -> None:
         except MemoryError:
             answer = "over memory", traceback.format_exc()
         except Exception:
-            answer = "other", traceback.format_exc()
+            connection.send(("other", traceback.format_exc()))
+            raise
         connection.send(answer)
 
 

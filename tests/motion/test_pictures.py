@@ -167,7 +167,7 @@ def write_walk(path: Path) -> Path:
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return run_python(SCRIPT, *words, cwd=folder)
+    return run_python(SCRIPT, *words, cwd=folder, timeout_s=120)
 
 
 def test_command(tmp_path: Path):

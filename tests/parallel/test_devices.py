@@ -14,7 +14,9 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, np.ndarray]:
     out = tmp_path_factory.mktemp("devices") / "out.npz"
-    run = run_python(HERE / "device_run.py", out, devices=8, JAX_ENABLE_X64="1")
+    # Not the flags of the other tests, under which the code averages of rvq differ by 4e-8.
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    run = run_python(HERE / "device_run.py", out, JAX_ENABLE_X64="1", XLA_FLAGS=flags)
     assert run.returncode == 0, run.stderr[-3000:]
     with np.load(out, allow_pickle=False) as file:
         return dict(file)
@@ -33,9 +35,10 @@ def test_the_final_state_equals_that_of_one_device(results, learner, other):
     assert any(".params" in path for path in one)
     assert any(".opt_state" in path for path in one)
     assert any(".extra.codes" in path for path in one) == (learner != "decoder")
+    limit = 1e-6 if learner == "decoder" else 1e-10  # the decoder's norms and softmax are in single precision
     for path, leaf in one.items():
         assert leaf.shape == found[path].shape, path
-        np.testing.assert_allclose(found[path], leaf, rtol=1e-6, atol=1e-6, err_msg=path)
+        np.testing.assert_allclose(found[path], leaf, rtol=limit, atol=limit, err_msg=path)
 
 
 @pytest.mark.parametrize("learner", ["vq_ema", "rvq"])
