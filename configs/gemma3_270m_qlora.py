@@ -10,7 +10,7 @@ from biomechjax.training.config import AdaptConfig, DecoderExperiment, TrainConf
 
 def config() -> DecoderExperiment:
     return DecoderExperiment(
-        train=TrainConfig(steps=400, batch_size=4, learning_rate=5e-4, warmup_steps=20, log_every=10, save_every=50),
+        train=TrainConfig(steps=400, batch_size=4, learning_rate=2e-4, warmup_steps=20, log_every=10, save_every=50),
         mixture=MixtureConfig(code_noise=0.2),
         adapt=AdaptConfig(lora=LoraConfig(rank=16, alpha=32.0, dropout=0.0)),
         row_answers=48,
