@@ -22,7 +22,8 @@ from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
 from biomechjax.language.likelihood import log_probs
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
-from biomechjax.parallel.strategies import find_strategy
+from biomechjax.parallel.processes import write_once
+from biomechjax.parallel.strategies import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
@@ -67,20 +68,41 @@ def train_decoder(
     manifest, read = records.manifest, codes_read(experiment, records)
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
-    find_strategy(strategy)  # before anything is written
+    share = batch_share(strategy, experiment.train.batch_size)  # refuses before anything is written
     check_run(out, config)
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
     start = begin(experiment, records.tokenizer, read, saved)
-    batches = training_batches(experiment, training_records(records, read), start.vocabulary)
-    start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
-    if saved is None:
-        start.vocabulary.save(out / "vocabulary")
-    if not (out / "motion_tokenizer").is_dir():
-        records.tokenizer.save(out / "motion_tokenizer")
-    if start.frozen is not None and not (out / "base").is_dir():
-        save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+    batches = Rows(training_batches(experiment, training_records(records, read), start.vocabulary), *share)
+
+    def write() -> None:
+        start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
+        if saved is None:
+            start.vocabulary.save(out / "vocabulary")
+        if not (out / "motion_tokenizer").is_dir():
+            records.tokenizer.save(out / "motion_tokenizer")
+        if start.frozen is not None and not (out / "base").is_dir():
+            save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+
+    write_once(write)
     fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen)
+
+
+class Rows(grain.DatasetIterator):
+    """The rows of one of `count` processes, of batches that each of them draws whole."""
+
+    def __init__(self, batches: grain.DatasetIterator, index: int, count: int) -> None:
+        super().__init__(batches)
+        self.index, self.count = index, count
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        return {k: np.split(x, self.count)[self.index] for k, x in next(self._parent).items()}
+
+    def get_state(self) -> dict[str, Any]:
+        return self._parent.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._parent.set_state(state)
 
 
 def codes_read(experiment: DecoderExperiment, records: Records) -> int:

@@ -28,7 +28,7 @@ from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.config import TrainConfig
-from biomechjax.training.decoder import decoder_learner
+from biomechjax.training.decoder import Rows, decoder_learner
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import init_state, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
@@ -37,7 +37,7 @@ TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5,
 TOKENIZER = dataclasses.replace(TRAIN, steps=20)
 
 
-def tokenizer_run(quantizer: str, levels: int):
+def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
     """Ragged walks with missing channels, shorter and longer than the window; dropout on, and frequent resets."""
     config = dataclasses.replace(
         tiny.TOKENIZER, quantizer=quantizer, levels=levels, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7
@@ -47,14 +47,14 @@ def tokenizer_run(quantizer: str, levels: int):
     statistics = tiny.tokenizer().statistics["walker"]
     items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in walks]
     params = tiny.tokenizer().params | {"quantizer": {}}
-    batches = window_batches([items], 32, TRAIN.batch_size, 0)
+    batches = window_batches([items], 32, TRAIN.batch_size, 0, *share)
     return tokenizer_learner(model, tiny.FORMAT), params, averages.empty(config), batches
 
 
-def decoder_run():
+def decoder_run(share: tuple[int, int] = (0, 1)):
     records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
     batches = packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, TRAIN.batch_size, 0)
-    return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
+    return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, Rows(batches, *share)
 
 
 def train(
