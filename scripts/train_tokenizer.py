@@ -30,9 +30,8 @@ def main() -> None:
     args = parse(Arguments, __doc__)
     join_processes(args.processes)
     report = train_tokenizer(args.experiment, args.data, args.out, args.strategy)
-    Console(quiet=not first_process()).print(
-        "held out:", {name: value for name, value in report.items() if isinstance(value, float)}
-    )
+    found = {name: value for name, value in report.items() if isinstance(value, float)}
+    Console(quiet=not first_process()).print("held out:", found)
 
 
 if __name__ == "__main__":
