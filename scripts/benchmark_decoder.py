@@ -18,7 +18,7 @@ from biomechjax.language.hf_export import export_full
 from biomechjax.language.huggingface import load_gemma
 from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import train_text_tokenizer
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner
 from biomechjax.training.config import AdaptConfig, TrainConfig
 from biomechjax.training.decoder import adapter_learner, decoder_learner
 from biomechjax.training.optimizer import make_optimizer

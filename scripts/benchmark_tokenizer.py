@@ -12,7 +12,7 @@ import numpy as np
 from benchmark_timing import OURS, Work, torch_threads
 
 from biomechjax.motion.format import MotionFormat
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner
 from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.model import Autoencoder

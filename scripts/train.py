@@ -24,14 +24,17 @@ class Arguments:
     """A pretrained Gemma 2 or 3 to learn from instead of nothing: a Hugging Face folder, or one of convert_gemma.py
     import. How it learns is under --adapt."""
     strategy: str = "dp"
-    """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+    """How to spread the work over devices: dp (batches), pmap (the same, the classical way), zero1 (the optimizer's
+    state too), fsdp (weights too), tp (weights by heads and feed-forward columns), fsdp_tp (both)."""
+    mesh: tuple[int, ...] = ()
+    """Devices along each axis of the strategy's mesh, as 4 2 for fsdp_tp: 4 share batches, 2 share heads."""
     processes: Processes = Processes()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
     join_processes(args.processes)
-    train_decoder(args.experiment, args.data, args.out, args.strategy, args.base)
+    train_decoder(args.experiment, args.data, args.out, args.strategy, args.base, args.mesh)
 
 
 if __name__ == "__main__":

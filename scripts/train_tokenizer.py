@@ -22,7 +22,8 @@ class Arguments:
     """Checkpoint folder to write or to go on with."""
     experiment: Annotated[TokenizerExperiment, tyro.conf.arg(name="")]
     strategy: str = "dp"
-    """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+    """How to spread the work over devices: dp (batches), pmap (the same, the classical way) or
+    zero1 (the optimizer's state too)."""
     processes: Processes = Processes()
 
 

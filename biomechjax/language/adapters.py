@@ -43,6 +43,17 @@ def init_adapters(config: DecoderConfig, lora: LoraConfig, key: Array) -> dict[s
     return layers
 
 
+def adapter_axes(config: DecoderConfig, lora: LoraConfig) -> dict[str, Any]:
+    """Logical axes (PartitionSpec) of what `init_adapters` returns: the weight's inputs of `a`, its outputs of `b`."""
+    whole = frozen_axes(config, "float32")["layers"]
+    axes: dict[str, Any] = {}
+    for name in lora.targets:
+        layers, inputs, outputs = whole[BLOCK_OF[name]][name]
+        pair = {"a": PartitionSpec(layers, inputs, None), "b": PartitionSpec(layers, None, outputs)}
+        axes.setdefault(BLOCK_OF[name], {})[name] = pair
+    return axes
+
+
 def freeze(params: Params, weights: str) -> Params:
     """A base as it is kept while adapters are learned: linear maps [L,in,out] and the embedding in `weights`.
 

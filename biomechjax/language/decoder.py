@@ -31,6 +31,11 @@ REMAT_POLICIES = {
     "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 
+# The residual stream is split over devices by rows of the batch alone. The rest the compiler finds from the weights,
+# but those that are split by width would have it split the stream by width too, and add up activations instead of
+# gathering weights (six layers of Gemma 3 270M under fsdp on eight devices: 2.0 GB of temporaries instead of 0.5).
+RESIDUAL = ("batch", None)
+
 BRANCHES = 64
 """Segments e * BRANCHES + 1, ..., + BRANCHES - 1 are branches of segment e * BRANCHES, their trunk: they see it and
 themselves, never each other, so several questions share one context (# where the row's token sees the column's):
@@ -184,7 +189,8 @@ class DecoderLayer(nn.Module):
         x = x + RMSNorm(c.norm_eps, name="post_attention_norm")(y)
         y = RMSNorm(c.norm_eps, name="mlp_norm")(x)
         y = FeedForward(c, name="mlp")(y, keys)
-        return (x + RMSNorm(c.norm_eps, name="post_mlp_norm")(y), kv), None
+        x = x + RMSNorm(c.norm_eps, name="post_mlp_norm")(y)
+        return (nn.with_logical_constraint(x, RESIDUAL), kv), None
 
 
 class Decoder(nn.Module):
@@ -253,6 +259,7 @@ class Decoder(nn.Module):
         x = embed(tokens, self.embedding).astype(c.compute_dtype)
         # Gemma rounds the factor to the compute dtype as well.
         x = (x * jnp.sqrt(jnp.float32(c.width)).astype(x.dtype)).reshape(b * t, c.width)
+        x = nn.with_logical_constraint(x, RESIDUAL)
 
         seen, kv, places = [(positions, segment_ids)] * 2, None, None
         if cache is not None:

@@ -1,38 +1,95 @@
-"""Sharding strategies: a word chooses how a step is spread over devices.
+"""Sharding strategies: a word chooses how a training is spread over devices.
 
-A strategy is a small table from logical axes to mesh axes; an axis that is not in it is replicated. `pmap` is the
-classical replicated form, kept for comparison.
+A strategy is a small table from the logical axes of weights and batches to the axes of a mesh of devices. What is not
+in it is whole on every device. Where the parts of a state lie, what is restored where, and which process reads which
+rows follow from the table. A strategy of one's own is one more entry of STRATEGIES, made in a config file too.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh
 
 from biomechjax.errors import InputError
-from biomechjax.reduction import Reduction
 
-Step = Callable[[Any, Any, Reduction], tuple[Any, Any]]
-"""(state, batch, reduction) -> (state, metrics)"""
+LOGICAL_AXES = ("batch", "vocab", "embed", "heads", "kv_heads", "head_dim", "mlp", "norm", "layers")
+COMPILERS = ("jit", "pmap")
+
+
+def _square(devices: int) -> tuple[int, int]:
+    """Two factors as near to each other as can be, the larger one first."""
+    small = max(n for n in range(1, math.isqrt(devices) + 1) if devices % n == 0)
+    return devices // small, small
 
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """Attributes: name; compiler, "jit" or "pmap"; rules, logical axis to mesh axis."""
+    """How a training is spread.
+
+    Attributes:
+        name: the word.
+        rules: logical axis to mesh axis; "batch" is always there.
+        mesh: the mesh axes, outermost first: devices of a host, which are near each other, are neighbours on the last.
+        shape: number of devices -> devices along each mesh axis, where --mesh does not say it.
+        whole: logical axes that stay whole where they do not divide over their mesh axis; of others that is an error.
+        moments: a mesh axis over which the state of the optimizer is split although parameters are not (ZeRO stage 1,
+            arXiv:1910.02054), each array along the longest axis that divides: no meaning is needed there.
+        compiler: jit, or pmap, the classical replicated form, kept for comparison.
+
+    Raises:
+        InputError: an axis does not exist, or `pmap` is to split more than batches.
+    """
 
     name: str
-    compiler: str
-    rules: dict[str, str]
+    rules: Mapping[str, str]
+    mesh: tuple[str, ...] = ("data",)
+    shape: Callable[[int], tuple[int, ...]] = lambda devices: (devices,)
+    whole: tuple[str, ...] = ()
+    moments: str | None = None
+    compiler: str = "jit"
 
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.rules, *self.whole} - {*LOGICAL_AXES})
+        if unknown or "batch" not in self.rules:
+            raise InputError(
+                f"strategy {self.name}: no logical axis {', '.join(unknown)}; there are {', '.join(LOGICAL_AXES)}"
+                if unknown
+                else f"strategy {self.name}: no rule for batch; batches go to one of {', '.join(self.mesh)}"
+            )
+        for logical, axis in {**self.rules, "the optimizer": self.moments or self.mesh[0]}.items():
+            if axis not in self.mesh:
+                raise InputError(
+                    f"strategy {self.name}: {logical} goes to mesh axis {axis}; there are {', '.join(self.mesh)}"
+                )
+        if self.compiler not in COMPILERS or (self.compiler == "pmap" and (len(self.rules) > 1 or self.moments)):
+            raise InputError(f"strategy {self.name}: pmap splits batches alone; compilers are {', '.join(COMPILERS)}")
+
+    @property
+    def splits_weights(self) -> bool:
+        """Whether parameters are split, for which their axes must be known."""
+        return len(self.rules) > 1
+
+
+_MODEL = {"heads": "model", "kv_heads": "model", "mlp": "model", "vocab": "model"}
+# Queries are split by heads. Gemma's small models have a single key/value head for all of them (multi-query attention):
+# its projections are small, and every device keeps them, as in Megatron-LM and Pope et al. 2022 (arXiv:2211.05102). A
+# vocabulary is split where it divides, as Gemma's 262,144 rows do; one of a few hundred text ids seldom does.
+_WHOLE = ("kv_heads", "vocab")
 
 STRATEGIES = {
     s.name: s
     for s in (
-        Strategy("dp", "jit", {"batch": "data"}),
-        Strategy("pmap", "pmap", {"batch": "data"}),
+        Strategy("dp", {"batch": "data"}),
+        Strategy("pmap", {"batch": "data"}, compiler="pmap"),
+        Strategy("zero1", {"batch": "data"}, moments="data"),
+        # Every matrix has one axis of the residual stream's width (ZeRO stage 3; FSDP, arXiv:2304.11277).
+        Strategy("fsdp", {"batch": "data", "embed": "data"}),
+        # Megatron-LM (arXiv:1909.08053): two matrices in a row meet in the middle, by heads or by feed-forward columns.
+        Strategy("tp", {"batch": "data", **_MODEL}, ("data", "model"), lambda devices: (1, devices), _WHOLE),
+        Strategy("fsdp_tp", {"batch": "data", "embed": "data", **_MODEL}, ("data", "model"), _square, _WHOLE),
     )
 }
 
@@ -48,94 +105,19 @@ def find_strategy(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
-def batch_share(strategy: str, batch_size: int) -> tuple[int, int]:
-    """Which of how many equal parts of every batch this process reads: (index, count).
+def make_mesh(strategy: Strategy, shape: Sequence[int] = (), devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The mesh of a strategy over devices, by default all of all processes.
+
+    Devices stand by process: each reads neighbouring rows of a batch, the same ones wherever it stands in a pod.
 
     Raises:
-        InputError: there is no such strategy, or its batches do not divide by the devices.
+        InputError: the shape does not fit the strategy or the number of devices.
     """
-    find_strategy(strategy)
-    _check_divides(batch_size, jax.device_count())
-    return jax.process_index(), jax.process_count()
-
-
-def _check_divides(rows: int, devices: int, name: str = "") -> None:
-    if rows % devices:
-        raise InputError(f"batch of {rows} rows{name} on {devices} devices; choose a --train.batch-size that divides")
-
-
-class Runner:
-    """A step compiled for a strategy on devices, by default all of all processes, and the placing of its arguments.
-
-    Every process makes the same calls. Its part of a batch are the rows of its own devices.
-    """
-
-    def __init__(self, name: str, step: Step, devices: list[jax.Device] | None = None) -> None:
-        self.strategy = find_strategy(name)
-        # By process: each reads neighbouring rows of a batch, the same ones wherever its devices stand in a pod.
-        self.devices = devices or sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
-        self.axis = self.strategy.rules["batch"]
-        self.mesh = Mesh(np.array(self.devices), (self.axis,), axis_types=(AxisType.Auto,))
-        self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        if self.strategy.compiler == "pmap":
-            reduction = Reduction(self.axis)
-            self.step = jax.pmap(
-                lambda state, batch: step(state, batch, reduction), self.axis, devices=self.devices, donate_argnums=0
-            )
-        else:
-            self.step = jax.jit(
-                lambda state, batch: step(state, batch, Reduction()),
-                donate_argnums=0,
-                out_shardings=self.replicated,
-            )
-
-    def describe_state(self, state: Any) -> Any:
-        """The state as `jax.ShapeDtypeStruct`s that say how it is saved and restored: whole on every device."""
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=self.replicated), state)
-
-    def place_state(self, state: Any) -> Any:
-        """A state on the host, alike in all processes, or one as `describe_state` says, to where the step wants it."""
-
-        def place(x: Any) -> jax.Array:
-            if not (isinstance(x, jax.Array) and x.sharding == self.replicated):
-                host = np.asarray(x)
-                x = jax.make_array_from_callback(host.shape, self.replicated, lambda index: host[index])
-            if self.strategy.compiler == "jit":
-                return x
-            parts = [s.data[None] for s in x.addressable_shards]  # pmap sees the devices of its own process
-            return jax.make_array_from_single_device_arrays((len(parts), *x.shape), self._own(), parts)
-
-        return jax.tree.map(place, state)
-
-    def whole_state(self, state: Any) -> Any:
-        """The state as `describe_state` says, without the leading device axis that `pmap` adds."""
-        if self.strategy.compiler == "jit":
-            return state
-
-        def whole(x: jax.Array) -> jax.Array:
-            parts = [s.data[0] for s in x.addressable_shards]
-            return jax.make_array_from_single_device_arrays(x.shape[1:], self.replicated, parts)
-
-        return jax.tree.map(whole, state)
-
-    def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """This process's rows of a host batch, [B / processes,...] (see `batch_share`), split over its devices.
-
-        Raises:
-            InputError: the rows do not divide by the number of devices.
-        """
-        own = self._own()
-        for name, x in batch.items():
-            _check_divides(len(x), own.mesh.size, f" ({name})")
-        if self.strategy.compiler == "pmap":
-            batch = {k: x.reshape(own.mesh.size, -1, *x.shape[1:]) for k, x in batch.items()}
-            return jax.device_put(batch, own)
-        return jax.make_array_from_process_local_data(NamedSharding(self.mesh, PartitionSpec(self.axis)), batch)
-
-    def metrics(self, metrics: Any) -> dict[str, float]:
-        """Metrics as plain numbers (every device holds the same)."""
-        return {k: float(np.ravel(v.addressable_data(0))[0]) for k, v in metrics.items()}
-
-    def _own(self) -> NamedSharding:
-        """Split over the devices of this process."""
-        return NamedSharding(self.mesh.local_mesh, PartitionSpec(self.axis))
+    found = devices or sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    sizes = tuple(shape) or strategy.shape(len(found))
+    if len(sizes) != len(strategy.mesh) or math.prod(sizes) != len(found):
+        raise InputError(
+            f"--mesh {' '.join(map(str, sizes))}: strategy {strategy.name} spreads {len(found)} devices over "
+            f"{' x '.join(strategy.mesh)}"
+        )
+    return Mesh(np.array(found).reshape(sizes), strategy.mesh, axis_types=(AxisType.Auto,) * len(sizes))

@@ -16,23 +16,25 @@ from biomechjax.data.examples import Renderer
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Record, Records
 from biomechjax.errors import InputError
-from biomechjax.language.adapters import freeze, init_adapters
+from biomechjax.language.adapters import adapter_axes, freeze, frozen_axes, init_adapters
 from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
-from biomechjax.language.decoder import Decoder, init_params
+from biomechjax.language.decoder import Decoder, abstract_params, init_params
 from biomechjax.language.likelihood import log_probs
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
+from biomechjax.parallel.layout import Axes
 from biomechjax.parallel.processes import write_once
-from biomechjax.parallel.strategies import batch_share
+from biomechjax.parallel.runner import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
 from biomechjax.training.config import AdaptConfig, DecoderExperiment
-from biomechjax.training.loop import fit
+from biomechjax.training.loop import fit, prepare
 from biomechjax.training.pretrained import (
     decoder_params,
     movement_vocabulary,
     new_rows,
+    rows_axes,
     save_frozen,
     start_rows,
     with_rows,
@@ -53,7 +55,12 @@ class Start:
 
 
 def train_decoder(
-    experiment: DecoderExperiment, data: Path, out: Path, strategy: str = "dp", base: Path | None = None
+    experiment: DecoderExperiment,
+    data: Path,
+    out: Path,
+    strategy: str = "dp",
+    base: Path | None = None,
+    mesh: Sequence[int] = (),
 ) -> None:
     """Trains a decoder on the train split of token records, from scratch or from a pretrained base.
 
@@ -68,12 +75,15 @@ def train_decoder(
     manifest, read = records.manifest, codes_read(experiment, records)
     config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
-    share = batch_share(strategy, experiment.train.batch_size)  # refuses before anything is written
+    share = batch_share(strategy, experiment.train.batch_size, mesh)  # refuses before anything is written
     check_run(out, config)
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
     start = begin(experiment, records.tokenizer, read, saved)
     batches = Rows(training_batches(experiment, training_records(records, read), start.vocabulary), *share)
+
+    # Refuses before anything is written.
+    prepare(start.learner, start.params, {}, experiment.train, strategy, start.frozen, mesh)
 
     def write() -> None:
         start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
@@ -85,7 +95,7 @@ def train_decoder(
             save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
 
     write_once(write)
-    fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen)
+    fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen, mesh=mesh)
 
 
 class Rows(grain.DatasetIterator):
@@ -195,7 +205,8 @@ def _computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderCon
 
 def decoder_learner(config: DecoderConfig) -> Learner:
     """The learner of all of a decoder: cross-entropy on answer tokens; no extra state."""
-    return _answer_learner(lambda params, state, batch, keys: answer_loss(config, params, batch))
+    axes = Axes(abstract_params(config)[1], None, _heads(config))
+    return _answer_learner(lambda params, state, batch, keys: answer_loss(config, params, batch), axes)
 
 
 def adapter_learner(config: DecoderConfig, how: AdaptConfig, offset: int) -> Learner:
@@ -205,15 +216,24 @@ def adapter_learner(config: DecoderConfig, how: AdaptConfig, offset: int) -> Lea
         params = decoder_params(learned, state.frozen, how, offset)
         return answer_loss(config, params, batch, keys if how.lora.dropout else None)
 
-    return _answer_learner(loss)
+    learned, frozen = rows_axes(how.row_start)
+    learned["layers"] = adapter_axes(config, how.lora)
+    frozen["base"] = frozen_axes(config, how.weights)
+    return _answer_learner(loss, Axes(learned, frozen, _heads(config)))
 
 
-def _answer_learner(loss: Callable[[Any, TrainState, Batch, Array], Array]) -> Learner:
+def _heads(config: DecoderConfig) -> dict[str, int]:
+    """Sizes of the axes that a frozen or adapted weight has merged with the width of a head."""
+    return {"heads": config.num_heads, "kv_heads": config.num_kv_heads}
+
+
+def _answer_learner(loss: Callable[[Any, TrainState, Batch, Array], Array], axes: Axes) -> Learner:
     return Learner(
         weights={"answer": 1.0},
         counts=lambda batch: {"answer": jnp.sum(batch["loss_weights"])},
         sums=lambda *args: ({"answer": loss(*args)}, None),
         update=lambda extra, _, key, reduction: (extra, {}),
+        axes=axes,
     )
 
 

@@ -4,22 +4,45 @@ import dataclasses
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
 from biomechjax.errors import Stopped
 from biomechjax.parallel.processes import first_process
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner, spread
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.log import PACE, Log
 from biomechjax.training.optimizer import make_optimizer
-from biomechjax.training.step import Learner, TrainState, init_state, make_step
+from biomechjax.training.step import Learner, TrainState, init_state, lay_out, make_step
+
+
+def prepare(
+    learner: Learner,
+    params: Any,
+    extra: Any,
+    config: TrainConfig,
+    strategy: str,
+    frozen: Any = None,
+    mesh: Sequence[int] = (),
+) -> tuple[Runner, TrainState]:
+    """The step of a training, for `fit`, and its state as described by `Runner.describe_state`; nothing is computed.
+
+    Raises:
+        InputError: strategy, mesh, devices and parameters do not fit together.
+    """
+    optimizer = make_optimizer(config)
+    step, layout = make_step(learner, optimizer, config.seed), partial(lay_out, axes=learner.axes)
+    runner = Runner(strategy, step, shape=mesh, layout=layout)
+    shapes = jax.eval_shape(partial(init_state, optimizer=optimizer), params, extra, frozen=frozen)
+    return runner, runner.describe_state(shapes)
 
 
 def fit(
@@ -32,6 +55,7 @@ def fit(
     strategy: str,
     report: Callable[[int, TrainState], dict[str, Any]] | None = None,
     frozen: Any = None,
+    mesh: Sequence[int] = (),
 ) -> TrainState:
     """Trains to `config.steps`, resuming from the newest step in `folder`, and returns the final state.
 
@@ -39,7 +63,8 @@ def fit(
 
     Args:
         batches: a grain iterator over this process's share of the batches; its position is saved with the state.
-        strategy: a word of parallel/strategies.py; a run may be resumed under another.
+        strategy, mesh: a word of parallel/strategies.py, and its devices along each axis or nothing for the usual; a
+            run may be resumed under another.
         report: called with (step, state) at each save, for held-out metrics that join the log (JSON values). One that a
             stop came in the way of is made up for when the run goes on.
         frozen: what the learner needs beside the parameters and nothing moves; it is not saved.
@@ -48,20 +73,23 @@ def fit(
         Stopped: after a signal; the state was saved.
         FloatingPointError: the loss is not finite.
     """
-    optimizer = make_optimizer(config)
-    runner = Runner(strategy, make_step(learner, optimizer, config.seed))
+    runner, target = prepare(learner, params, extra, config, strategy, frozen, mesh)
     checkpoints = Checkpoints(folder)
-    state = init_state(params, extra, optimizer, frozen)
     report = report if first_process() else None
     # Resume order: abstract state, saved step, data position; only then are arrays placed for the strategy.
     first = checkpoints.latest() or 0
     if first:
-        moved = checkpoints.restore(first, runner.describe_state(state), batches)
-        state = dataclasses.replace(moved, frozen=frozen)
-    state = runner.place_state(state)
+        moved = checkpoints.restore(first, target, batches)
+    else:
+        # The optimizer's state is made where it belongs; for a large model it would not fit a single device.
+        params = spread(params, target.params)
+        where = jax.tree.map(lambda x: x.sharding, target.opt_state)
+        init = jax.jit(make_optimizer(config).init, out_shardings=where)
+        moved = TrainState(jnp.zeros((), jnp.int32), params, init(params), extra)
+    state = runner.place_state(dataclasses.replace(moved, frozen=frozen))
 
     with _stop_signals() as stop, Log(folder, first, config.steps) as log:
-        log.console.print(f"{folder}: steps {first} to {config.steps} on {len(runner.devices)} device(s), {strategy}")
+        log.console.print(f"{folder}: steps {first} to {config.steps} on {runner.mesh.size} device(s), {strategy}")
         due = first > 0 and (first % config.save_every == 0 or first == config.steps)
         if report and due and not log.reported:
             log.write({"step": first, **report(first, runner.whole_state(state))})

@@ -16,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import transformers
 from jax import Array
+from jax.sharding import PartitionSpec
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
@@ -74,6 +75,14 @@ def start_rows(row_start: str, embedding: np.ndarray, meaning: np.ndarray, seed:
     of_unit_rows = (meaning * meaning.shape[1] ** -0.5).astype(np.float32)
     rows = np.tile(mean / size, (len(meaning), 1))
     return {"rows": rows, "projection": projection}, {"size": size, "meaning": of_unit_rows}
+
+
+def rows_axes(row_start: str) -> tuple[Tree, Tree]:
+    """Logical axes (PartitionSpec) of what `start_rows` returns."""
+    of_rows = PartitionSpec(None, "embed")
+    if row_start == "covariance":
+        return {"rows": of_rows}, {"size": PartitionSpec()}
+    return {"rows": of_rows, "projection": of_rows}, {"size": PartitionSpec(), "meaning": PartitionSpec()}
 
 
 def decoder_params(learned: Tree, frozen: Tree, adapt_config: AdaptConfig, offset: int) -> Params:

@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import Array
+from jax.sharding import Mesh
 
-from biomechjax.parallel.strategies import Step
+from biomechjax.errors import InputError
+from biomechjax.parallel.layout import Axes, by_axes, by_length, like_params
+from biomechjax.parallel.runner import Step, replicated
+from biomechjax.parallel.strategies import Strategy
 from biomechjax.reduction import Reduction
 
 Batch = dict[str, Array]
@@ -37,16 +41,41 @@ class Learner:
         counts: batch -> number of elements under each term; depends on the batch alone.
         sums: (params, state, batch, keys [B]) -> (sum of each term, whatever `update` needs).
         update: (extra, that, key, reduction) -> (extra, metrics).
+        axes: of its parameters and of what is frozen; None where they have no names, and are never split.
     """
 
     weights: dict[str, float]
     counts: Callable[[Batch], dict[str, Array]]
     sums: Callable[[Any, TrainState, Batch, Array], tuple[dict[str, Array], Any]]
     update: Callable[[Any, Any, Array, Reduction], tuple[Any, dict[str, Array]]]
+    axes: Axes | None = None
 
 
 def init_state(params: Any, extra: Any, optimizer: optax.GradientTransformation, frozen: Any = None) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), extra, frozen)
+
+
+def lay_out(state: TrainState, strategy: Strategy, mesh: Mesh, axes: Axes | None) -> TrainState:
+    """The sharding of every array of a state; a `Layout` once the axes are given.
+
+    Raises:
+        InputError: the strategy splits parameters and these have no named axes, or ones that do not fit.
+    """
+    if strategy.splits_weights and axes is None:
+        raise InputError(
+            f"strategy {strategy.name} splits weights by the names of their axes; these have none; choose dp"
+        )
+    where: TrainState = replicated(state, strategy, mesh)
+    if axes is None:
+        params, frozen = where.params, where.frozen
+    else:
+        params = by_axes(state.params, axes.params, strategy, mesh, axes.sizes)
+        frozen = by_axes(state.frozen, axes.frozen, strategy, mesh, axes.sizes)
+    if strategy.moments:
+        moments = by_length(state.opt_state, mesh, strategy.moments)
+    else:
+        moments = like_params(state.opt_state, state.params, params, mesh)
+    return dataclasses.replace(where, params=params, opt_state=moments, frozen=frozen)
 
 
 def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> Step:

@@ -20,7 +20,7 @@ from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.processes import write_once
-from biomechjax.parallel.strategies import batch_share
+from biomechjax.parallel.runner import batch_share
 from biomechjax.tokenizer import losses, travel
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
@@ -33,7 +33,7 @@ from biomechjax.tokenizer.union import Stem, unite
 from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.log import draw_curves, read_log
-from biomechjax.training.loop import fit
+from biomechjax.training.loop import fit, prepare
 from biomechjax.training.step import Learner, TrainState
 
 HEADLINES = (
@@ -125,17 +125,10 @@ def train_tokenizer(
         draw_reconstruction(*round_trip(tokenizer, next(iter(checks.values()))[0])).savefig(out / "reconstruction.png")
         return row
 
+    learner, extra = tokenizer_learner(model, union, common, body), quantizer.init_state()
+    prepare(learner, params, extra, experiment.train, strategy)  # refuses before anything is written
     write_once(lambda: start_or_resume(out, run))
-    state = fit(
-        tokenizer_learner(model, union, common, body),
-        params,
-        quantizer.init_state(),
-        batches,
-        experiment.train,
-        out,
-        strategy,
-        report,
-    )
+    state = fit(learner, params, extra, batches, experiment.train, out, strategy, report=report)
 
     def finish() -> None:
         shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)

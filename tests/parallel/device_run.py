@@ -7,13 +7,20 @@ Devices are simulated only if asked for before JAX starts, so this is a process 
 In double precision: Adam makes of the rounding of a gradient that is next to nothing a share of the learning rate, in
 single precision up to 2e-5 of parameters in 20 steps, behind which a mistake could hide.
 
-    device_run.py OUT.npz      arrays NAME/STRATEGY/DEVICES/LEAF, e.g. tokenizer/pmap/8/.params['params']...
+    device_run.py OUT.npz      arrays NAME/STRATEGY/DEVICES/LEAF, e.g. rvq/pmap/8/.params['params']...;
+                               bytes/NAME/STRATEGY, of parameters and of the optimizer on the first device;
+                               restored/STRATEGY, the largest difference between what fsdp_tp saved on eight devices
+                               and what is restored on four
 """
 
 import dataclasses
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
+import grain
 import jax
 import numpy as np
 import tiny
@@ -23,18 +30,23 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
-from biomechjax.parallel.strategies import Runner
+from biomechjax.language.adapters import freeze, init_adapters
+from biomechjax.language.lora import LoraConfig
+from biomechjax.parallel.runner import Runner
+from biomechjax.parallel.strategies import STRATEGIES
 from biomechjax.tokenizer import averages
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.tokenizer import prepare_features
-from biomechjax.training.config import TrainConfig
-from biomechjax.training.decoder import Rows, decoder_learner
+from biomechjax.training.checkpoint import Checkpoints
+from biomechjax.training.config import AdaptConfig, TrainConfig
+from biomechjax.training.decoder import Rows, adapter_learner, decoder_learner
 from biomechjax.training.optimizer import make_optimizer
-from biomechjax.training.step import init_state, make_step
+from biomechjax.training.step import TrainState, init_state, lay_out, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
 
 TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
 TOKENIZER = dataclasses.replace(TRAIN, steps=20)
+MESHES = {("tp", 8): (2, 4)}  # there are four heads
 
 
 def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
@@ -57,22 +69,54 @@ def decoder_run(share: tuple[int, int] = (0, 1)):
     return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, Rows(batches, *share)
 
 
+def adapters_run():
+    """Dropout on; a base in int8, since the tiny decoder is narrower than a tile of nf4."""
+    config, how = tiny.decoder_config(), AdaptConfig("lora", LoraConfig(rank=4), weights="int8", row_start="covariance")
+    learned = {"layers": init_adapters(config, how.lora, jax.random.key(0)), "rows": np.ones((18, 32), np.float32)}
+    frozen = {"base": freeze(tiny.decoder_params(), how.weights), "size": np.float32(0.1)}
+    learner = adapter_learner(config, how, tiny.vocabulary().motion_start)
+    return learner, learned, {}, decoder_run()[3], frozen
+
+
 def train(
-    learner, params, extra, batches: Iterator, strategy: str, devices: int, config: TrainConfig
-) -> dict[str, np.ndarray]:
-    """Every leaf of the final state by its path, and the metrics of all steps."""
+    learner, params, extra, batches: Iterator, frozen, strategy: str, devices: int, config: TrainConfig
+) -> tuple[Runner, TrainState, dict[str, np.ndarray]]:
+    """The final state, every leaf of it by its path, and the metrics of all steps."""
     params = jax.tree.map(np.float64, params)
     optimizer = make_optimizer(config)
-    runner = Runner(strategy, make_step(learner, optimizer, config.seed), jax.devices()[:devices])
-    state, log = runner.place_state(init_state(params, extra, optimizer)), []
+    step, layout = make_step(learner, optimizer, config.seed), partial(lay_out, axes=learner.axes)
+    runner = Runner(strategy, step, jax.devices()[:devices], MESHES.get((strategy, devices), ()), layout)
+    state, log = runner.place_state(init_state(params, extra, optimizer, frozen)), []
     for _ in range(config.steps):
         # Reading one device's metrics does not wait for the other devices, and eight of them share a few threads: steps
         # are kept from overlapping, so that none can hold the threads that another waits for.
         state, metrics = jax.block_until_ready(runner.step(state, runner.place_batch(next(batches))))
         log.append(runner.metrics(metrics))
     leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
-    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-    return out | {f"metrics/{name}": np.array([row[name] for row in log]) for name in log[0]}
+    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves if ".frozen" not in str(path[0])}
+    return runner, state, out | {f"metrics/{name}": np.array([row[name] for row in log]) for name in log[0]}
+
+
+def bytes_of(tree) -> int:
+    """On the first device."""
+    return sum(leaf.addressable_data(0).nbytes for leaf in jax.tree.leaves(tree))
+
+
+def restored(runner: Runner, state: TrainState, learner, strategy: str, folder: Path) -> float:
+    """The largest difference to a saved state once it is restored on four devices under another strategy."""
+    layout = partial(lay_out, axes=learner.axes)
+    other = Runner(strategy, runner.step, jax.devices()[:4], (), layout)
+    whole, checkpoints = runner.whole_state(state), Checkpoints(folder)
+    if checkpoints.latest() is None:
+        checkpoints.save(1, whole, iter(grain.MapDataset.range(9).to_iter_dataset()))
+        checkpoints.manager.wait_until_finished()
+    found = checkpoints.restore(1, other.describe_state(whole), iter(grain.MapDataset.range(9).to_iter_dataset()))
+    checkpoints.close()
+    found = other.whole_state(other.place_state(found))
+    assert all(len(x.sharding.device_set) == 4 for x in jax.tree.leaves(found))
+    return max(
+        float(np.abs(np.asarray(a) - b).max()) for a, b in zip(*map(jax.tree.leaves, (found, whole)), strict=True)
+    )
 
 
 def refusal(strategy: str) -> str:
@@ -89,14 +133,23 @@ def main() -> None:
     assert len(jax.devices()) == 8
     out: dict[str, np.ndarray] = {}
     runs = {
-        "vq_ema": (lambda: tokenizer_run("vq_ema", 1), TOKENIZER),
-        "rvq": (lambda: tokenizer_run("rvq", 2), TOKENIZER),
-        "decoder": (decoder_run, TRAIN),
+        "vq_ema": (lambda: (*tokenizer_run("vq_ema", 1), None), TOKENIZER, ["dp", "pmap"]),
+        "rvq": (lambda: (*tokenizer_run("rvq", 2), None), TOKENIZER, ["dp", "pmap", "zero1"]),
+        "decoder": (lambda: (*decoder_run(), None), TRAIN, [*STRATEGIES]),
+        "adapters": (adapters_run, TRAIN, ["fsdp_tp"]),
     }
-    for name, (run, config) in runs.items():
-        for strategy, devices in (("dp", 1), ("dp", 8), ("pmap", 8)):
-            found = train(*run(), strategy, devices, config)
+    for name, (run, config, strategies) in runs.items():
+        for strategy, devices in (("dp", 1), *((s, 8) for s in strategies)):
+            given = run()
+            runner, state, found = train(*given, strategy, devices, config)
             out |= {f"{name}/{strategy}/{devices}/{path}": leaf for path, leaf in found.items()}
+            if devices == 8:
+                out[f"bytes/{name}/{strategy}"] = np.array([bytes_of(state.params), bytes_of(state.opt_state)])
+            if (name, strategy) == ("decoder", "fsdp_tp"):
+                with tempfile.TemporaryDirectory() as folder:
+                    for other in STRATEGIES:
+                        found = restored(runner, state, given[0], other, Path(folder))
+                        out[f"restored/{other}"] = np.array(found)
     out |= {f"refusal/{strategy}": np.array(refusal(strategy)) for strategy in ("dp", "pmap")}
     np.savez(sys.argv[1], **out)
 

@@ -18,7 +18,7 @@ import numpy as np
 from device_run import TRAIN, decoder_run, tokenizer_run
 
 from biomechjax.parallel.processes import Processes, join_processes
-from biomechjax.parallel.strategies import Runner, batch_share
+from biomechjax.parallel.runner import Runner, batch_share
 from biomechjax.training.loop import fit
 
 CONFIG = dataclasses.replace(TRAIN, log_every=1, save_every=3)

@@ -19,7 +19,7 @@ from biomechjax.training.checkpoint import restore_state
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 STEPS = 10
-RUNS = "decoder/dp,decoder/pmap,tokenizer/dp,tokenizer/pmap"
+RUNS = "decoder/dp,decoder/pmap,decoder/fsdp,tokenizer/dp,tokenizer/pmap,tokenizer/zero1"
 # As in test_devices.
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 

@@ -12,7 +12,7 @@ import torch
 from torch_tokenizer import Tokenizer, Trainer, load
 
 from biomechjax.errors import InputError
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner
 from biomechjax.tokenizer import losses
 from biomechjax.tokenizer.averages import Codebook
 from biomechjax.tokenizer.model import Autoencoder

@@ -14,7 +14,7 @@ from biomechjax.cohort.folder import Cohort, write_cohort
 from biomechjax.data.records import Records, write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError, Stopped
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.config import TokenizerExperiment, TrainConfig
 from biomechjax.training.tokenizer import feature_statistics, train_tokenizer

@@ -18,7 +18,7 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import Stopped
-from biomechjax.parallel.strategies import Runner
+from biomechjax.parallel.runner import Runner
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import prepare_features
