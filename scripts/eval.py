@@ -58,6 +58,8 @@ def main() -> None:
 def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
     (ckpt,), data = args.ckpt, args.data[0] if args.data else None
     model = TrainedDecoder.load(ckpt)
+    if not data and ", " in model.run["data_hash"]:
+        raise InputError(f"{ckpt}: trained on several folders of records ({model.run['data']}); name one with --data")
     records = Records(data or model.run["data"])
     if not data and records.hash != model.run["data_hash"]:
         raise InputError(f"{records.path}: changed since the decoder was trained; name the records with --data")

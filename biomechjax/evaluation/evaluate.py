@@ -39,8 +39,7 @@ def evaluate(
     Raises:
         InputError: the records hold other codes than the decoder read in training, or the split is empty.
     """
-    theirs, own = records.tokenizer, model.tokenizer
-    if not np.array_equal(theirs.table, own.table) or not np.array_equal(theirs.displacements, own.displacements):
+    if not records.tokenizer.same_codes(model.tokenizer):
         raise InputError(
             f"{records.path}: written by another tokenizer than the decoder was trained with; tokenize again"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -93,15 +94,14 @@ class Vocabulary:
         Raises:
             ValueError: a code lies outside the codebook.
         """
-        ids = [self.motion_start]
-        for i, code in enumerate(codes):
-            if not 0 <= code < self.codebook_size:
-                raise ValueError(
-                    f"movement code {i} is {code}; the codebook has codes 0 to {self.codebook_size - 1}, so "
-                    "this vocabulary belongs to another movement tokenizer"
-                )
-            ids.append(self.motion_offset + int(code))
-        return [*ids, self.motion_end]
+        found = np.asarray([*codes], np.int64)
+        outside = np.flatnonzero((found < 0) | (found >= self.codebook_size))
+        if outside.size:
+            raise ValueError(
+                f"movement code {outside[0]} is {found[outside[0]]}; the codebook has codes 0 to "
+                f"{self.codebook_size - 1}, so this vocabulary belongs to another movement tokenizer"
+            )
+        return [self.motion_start, *(found + self.motion_offset).tolist(), self.motion_end]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; a movement, whole or cut off, appears as `<motion 57 tokens>`, counting its codes.

@@ -1,6 +1,8 @@
 """The tasks. To add one, add an entry: nothing else needs to know."""
 
-from biomechjax.tasks.task import WHAT, WHETHER, Choice, Number, Task
+from biomechjax.tasks.comparison import comparison_corpus
+from biomechjax.tasks.task import WHAT, WHETHER, Choice, Labels, Number, Task
+from biomechjax.tasks.wording import wording_corpus
 
 WALKING = ("overground walking",)
 GAIT = ("overground walking", "timed up and go", "four square step test", "tandem gait")
@@ -25,6 +27,7 @@ TASKS = (
         ("a movement impairment", "an impairment", "an impaired movement"),
         ("Is the movement impaired?", "Is this movement impaired?", "Is the person impaired?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "impairment type",
@@ -45,6 +48,7 @@ TASKS = (
         ("type of impairment", "impairment type", "kind of movement impairment"),
         ("Which type of impairment is it?", "What kind of impairment does the person have?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "affected side",
@@ -54,6 +58,7 @@ TASKS = (
         ("affected side", "side of the impairment", "impaired side"),
         ("Which side is affected?", "Is the left or the right side affected?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "diagnosis",
@@ -73,6 +78,7 @@ TASKS = (
         ("diagnosis", "most likely diagnosis", "diagnosis that fits"),
         ("Which diagnosis fits?", "Which diagnosis does the person have?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "assistive device",
@@ -82,6 +88,7 @@ TASKS = (
         ("assistive device", "device used for walking", "walking aid"),
         ("Which assistive device is used?", "Does the person use an assistive device, and which?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "falls history",
@@ -91,6 +98,7 @@ TASKS = (
         ("a history of falls", "falls in the past year", "a fall in the past year"),
         ("Has this person fallen in the past year?", "Did the person fall in the past year?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "walking speed",
@@ -145,6 +153,7 @@ TASKS = (
         ("Berg Balance score", "score on the Berg Balance Scale", "Berg score"),
         ("How would the Berg Balance Scale be scored?", "Which Berg Balance score fits?"),
         GAIT,
+        of_person=True,
     ),
     Task(
         "exercise",
@@ -180,10 +189,21 @@ TASKS = (
 BY_NAME = {task.name: task for task in TASKS}
 
 
+def at_pace(labels: Labels, pace: float) -> dict[str, str | float]:
+    """The labels of a movement that is played at `pace` times its own."""
+    changes = {t.label: pace**t.answer.pace for t in TASKS if isinstance(t.answer, Number)}
+    return {k: v * changes.get(k, 1.0) if isinstance(v, float | int) else v for k, v in labels.items()}
+
+
+def caption(labels: Labels, pace: float = 1.0) -> str:
+    """What is known of a recording, played at `pace` times its own, in the terms of the tasks; empty for nothing."""
+    return "; ".join(f"{t.name}: {t.answer_text(labels, pace)}" for t in TASKS if t.asked_of(labels))
+
+
 def corpus() -> list[str]:
     """All text that the tasks can produce, for training a text tokenizer: questions, options, units and digits."""
     lines = [q for t in TASKS for q in t.questions + t.held_out_questions]
     for task in TASKS:
         answers = task.answer.options if isinstance(task.answer, Choice) else [f"0.0 {task.answer.unit}"]
         lines += [f" {answer}" for answer in answers]
-    return lines + ["0123456789.-"]
+    return lines + comparison_corpus() + wording_corpus() + [f"{t.name}: ; " for t in TASKS] + ["0123456789.-"]

@@ -131,6 +131,7 @@ class Task:
         frames, asked: the sentences, and what fills their gap.
         also: further wordings, used in training.
         activities: the activities it is asked about; empty for any.
+        of_person: whether the answer is about the person, and so also about a visit of several recordings.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Task:
     asked: tuple[str, ...]
     also: tuple[str, ...] = ()
     activities: tuple[str, ...] = ()
+    of_person: bool = False
 
     @functools.cached_property
     def questions(self) -> tuple[str, ...]:

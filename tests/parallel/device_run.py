@@ -18,9 +18,6 @@ import jax
 import numpy as np
 import tiny
 
-from biomechjax.data.examples import Renderer
-from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.parallel.strategies import Runner
@@ -53,7 +50,7 @@ def tokenizer_run(quantizer: str, levels: int):
 
 def decoder_run():
     records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
-    batches = packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, TRAIN.batch_size, 0)
+    batches = tiny.batches(records, 128, TRAIN.batch_size)
     return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
 
 
