@@ -1,7 +1,7 @@
 """The tasks. To add one, add an entry: nothing else needs to know."""
 
 from biomechjax.tasks.comparison import comparison_corpus
-from biomechjax.tasks.task import WHAT, WHETHER, Choice, Labels, Number, Task
+from biomechjax.tasks.task import WHAT, WHETHER, Choice, Labels, Number, Task, Tolerance
 from biomechjax.tasks.wording import wording_corpus
 
 WALKING = ("overground walking",)
@@ -9,6 +9,25 @@ GAIT = ("overground walking", "timed up and go", "four square step test", "tande
 # Any few seconds of these are like the whole, so that training may cut them.
 STEADY_ACTIVITIES = ("overground walking", "tandem gait", "quiet standing")
 YES_NO = Choice(("yes", "no"))
+
+# Published figures differ by the people measured, who are therefore named. Of cadence none is known to us.
+SPEED_TOLERANCE = Tolerance(
+    0.10,
+    "minimal clinically important difference: Perera et al. 2006, J Am Geriatr Soc 54:743 (older adults, substantial); "
+    "Bohannon & Glenney 2014, J Eval Clin Pract 20:295 (review of adults with pathology)",
+)
+STEP_TOLERANCE = Tolerance(
+    0.067, "minimal detectable change: Kesar et al. 2011, Gait Posture 33:314 (paretic step, chronic stroke, treadmill)"
+)
+TUG_TOLERANCE = Tolerance(3.5, "minimal detectable change: Huang et al. 2011, Phys Ther 91:114 (Parkinson's disease)")
+FSST_TOLERANCE = Tolerance(
+    4.6, "minimal detectable change: Wagner et al. 2013, Int J Rehabil Res 36:253 (multiple sclerosis)"
+)
+BERG_TOLERANCE = Tolerance(
+    4.0,
+    "minimal detectable change: Donoghue & Stokes 2009, J Rehabil Med 41:343 (older adults, at scores of 45 to 56, the "
+    "least of four ranges)",
+)
 
 TASKS = (
     Task(
@@ -103,7 +122,7 @@ TASKS = (
     Task(
         "walking speed",
         "walking_speed_m_s",
-        Number("m/s", 2, 0.0, 8.0, pace=1),
+        Number("m/s", 2, 0.0, 8.0, pace=1, tolerance=SPEED_TOLERANCE),
         WHAT,
         ("walking speed", "speed of walking", "gait speed"),
         ("How fast does the person walk?", "How fast did they walk?", "How fast is the walking?"),
@@ -121,7 +140,7 @@ TASKS = (
     Task(
         "step length",
         "step_length_m",
-        Number("m", 2, 0.0, 2.0),
+        Number("m", 2, 0.0, 2.0, tolerance=STEP_TOLERANCE),
         WHAT,
         ("step length", "length of a step", "mean step length"),
         ("How long are the steps?", "How long is a step?"),
@@ -130,7 +149,7 @@ TASKS = (
     Task(
         "Timed Up and Go time",
         "tug_time_s",
-        Number("s", 1, 0.0, 300.0, pace=-1),
+        Number("s", 1, 0.0, 300.0, pace=-1, tolerance=TUG_TOLERANCE),
         WHAT,
         ("Timed Up and Go time", "time of the Timed Up and Go", "Timed Up and Go result"),
         ("How long did the Timed Up and Go take?", "How many seconds did the Timed Up and Go take?"),
@@ -139,7 +158,7 @@ TASKS = (
     Task(
         "Four Square Step Test time",
         "fsst_time_s",
-        Number("s", 1, 0.0, 300.0, pace=-1),
+        Number("s", 1, 0.0, 300.0, pace=-1, tolerance=FSST_TOLERANCE),
         WHAT,
         ("Four Square Step Test time", "time of the Four Square Step Test", "Four Square Step Test result"),
         ("How long did the Four Square Step Test take?", "How many seconds did the Four Square Step Test take?"),
@@ -148,7 +167,7 @@ TASKS = (
     Task(
         "Berg Balance score",
         "berg_score",
-        Number("points", 0, 0.0, 56.0),
+        Number("points", 0, 0.0, 56.0, tolerance=BERG_TOLERANCE),
         WHAT,
         ("Berg Balance score", "score on the Berg Balance Scale", "Berg score"),
         ("How would the Berg Balance Scale be scored?", "Which Berg Balance score fits?"),
