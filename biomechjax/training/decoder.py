@@ -100,7 +100,7 @@ def training_records(records: Records, read: int) -> list[Record]:
     """Those of the train split, with the first `read` codes of each step."""
     of_step = records.tokenizer.config.tokens_per_step
     whole = records.read("train")
-    shown = [[first_codes(view, of_step, read).tolist() for view in r.views] for r in whole]
+    shown = [[first_codes(view, of_step, read) for view in r.views] for r in whole]
     return [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)]
 
 
