@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ def write_records(
     Args:
         workers: processes of this machine that read movements and make views of them.
         process, processes: which of how many such calls this is, each in a process or on a machine of its own, with
-            `cohort` and `out` on a disk that all share. Each writes its share of the shards in turn and returns when all are
-            there; process 0 writes the manifest.
+            `cohort` and `out` on a disk that all share. Each writes its share of the shards, in turn, and returns when
+            all are there; process 0 writes the manifest.
 
     Raises:
         InputError: `out` exists already, a label names a side and views are mirrored, or a recording is refused.
@@ -167,6 +168,7 @@ class _Writing:
     reader: "_Reader"
     shards: Sequence[Shard]
     workers: int
+    encoding: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def __call__(self, work: Path) -> dict[str, str]:
         """Writes those shards that are not whole in the folder; returns the hashes of all."""
@@ -183,7 +185,8 @@ class _Writing:
 
     def _write(self, mapped: Callable[[list[Job]], Iterable[Read]], work: Path, shard: Shard) -> tuple[str, str]:
         read = list(mapped(shard.jobs))
-        codes = iter(self.reader.tokenizer.encode_readied([v for _, readied in read for v in readied]))
+        with self.encoding:  # of one shard it occupies the device; of several each would compile the same programs
+            codes = iter(self.reader.tokenizer.encode_readied([v for _, readied in read for v in readied]))
         records = [dataclasses.replace(record, views=[next(codes) for _ in readied]) for record, readied in read]
         return shard.name, write_shard(work / shard.name, [r.to_json() for r in records])
 
@@ -200,7 +203,7 @@ def _help(write: _Writing, shards: Sequence[Shard], out: Path, key: str, about: 
             raise
         # Else this share was whole from an earlier time, and process 0 finished before that was seen here.
     manifest = Records.read_manifest(out)
-    if {name: manifest[name] for name in about} != about:
+    if {name: manifest.get(name) for name in about} != about:
         raise InputError(f"{out}: exists already; remove it or choose another --out")
     return manifest
 
@@ -312,7 +315,7 @@ class Records:
                 texts = read_shard(self.path / name)
                 if len(texts) != number:
                     raise self._bad(name, f"{len(texts)} records; the manifest says {number}")
-                # Only who it is about is read of a record here: its codes take ten times as long.
+                # Only who it is about is parsed of a record here: its codes take longer than all else of opening.
                 people = {match[1] if (match := _PARTICIPANT.match(text)) else b"" for text in texts}
                 if b"" in people:
                     raise self._bad(name, "its records do not begin with the participant")
