@@ -135,8 +135,12 @@ def test_any_number_of_workers_and_processes_writes_the_same(cohort, out, expect
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_interrupted_writing_goes_on_with_the_shards_that_are_whole(cohort, out, expected, written, processes):
+def test_an_interrupted_writing_goes_on_with_the_shards_that_are_whole(
+    cohort, out, monkeypatch, expected, written, processes
+):
     """Those that are damaged are written again, also where process 0 sees them before the process whose they are."""
+    waiting, wait_for = threading.Event(), records.wait_for
+    monkeypatch.setattr(records, "wait_for", lambda missing: waiting.set() or wait_for(missing))
     unfinished = interrupt(cohort, out, 7)
     flip(unfinished / NAMES[0])
     truncate(unfinished / NAMES[1])
@@ -151,8 +155,7 @@ def test_an_interrupted_writing_goes_on_with_the_shards_that_are_whole(cohort, o
     first = threading.Thread(target=write, args=(cohort, out), kwargs={"processes": processes})
     first.start()
     for process in range(1, processes):
-        while not {NAMES[i] for i in (0, 2, 4)} <= set(written):
-            time.sleep(0.001)
+        assert waiting.wait(60)
         write(cohort, out, process=process, processes=processes)
     first.join()
     assert sorted(written) == sorted([*NAMES[:5], *NAMES[7:]])
