@@ -1,9 +1,13 @@
-"""Turn a cohort folder into token records with a trained tokenizer."""
+"""Turn a cohort folder into token records with a trained tokenizer.
+
+When it was stopped, the same command goes on where it was. Processes of one jax.distributed share the work.
+"""
 
 import dataclasses
 import os
 from pathlib import Path
 
+import jax
 from rich.console import Console
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
@@ -34,7 +38,16 @@ def main() -> None:
     args = parse(Arguments, __doc__)
     read_config(args.ckpt, "tokenizer")
     tokenizer = MotionTokenizer.load(args.ckpt / "motion_tokenizer")
-    manifest = write_records(tokenizer, Cohort.load(args.data), args.out, args.views, args.seed, args.workers)
+    manifest = write_records(
+        tokenizer,
+        Cohort.load(args.data),
+        args.out,
+        args.views,
+        args.seed,
+        args.workers,
+        jax.process_index(),
+        jax.process_count(),
+    )
     Console().print({split: entry["records"] for split, entry in manifest["splits"].items()}, f"records in {args.out}")
 
 
