@@ -106,7 +106,7 @@ class Drawing:
         """The codes [n, levels] of one view of a record, perhaps cut, as one of `share` movements, and its pace."""
         record, config = self.records[number], self.config
         view = rng.integers(len(record.views))
-        steps = np.array(record.views[view], np.int32).reshape(-1, self.levels)
+        steps = np.asarray(record.views[view], np.int32).reshape(-1, self.levels)
         longest = config.longest // share
         if record.labels.get("activity") in STEADY_ACTIVITIES and len(steps) > config.shortest:
             size = min(len(steps), longest)
