@@ -34,6 +34,7 @@ NAMES = [*shard_names("train", 5), *shard_names("validation", 2), *shard_names("
 def small_shards(monkeypatch):
     monkeypatch.setattr(records, "SHARD", SHARD)
     monkeypatch.setattr(shards, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(shards, "PATIENCE_S", 60)
 
 
 @pytest.fixture
