@@ -8,6 +8,7 @@ import tyro
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
+from biomechjax.parallel.processes import Processes, join_processes
 from biomechjax.training.config import DecoderExperiment
 from biomechjax.training.decoder import train_decoder
 
@@ -24,10 +25,12 @@ class Arguments:
     import. How it learns is under --adapt."""
     strategy: str = "dp"
     """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+    processes: Processes = Processes()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
+    join_processes(args.processes)
     train_decoder(args.experiment, args.data, args.out, args.strategy, args.base)
 
 

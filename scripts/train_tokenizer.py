@@ -9,6 +9,7 @@ from rich.console import Console
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
+from biomechjax.parallel.processes import Processes, first_process, join_processes
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.tokenizer import train_tokenizer
 
@@ -22,12 +23,16 @@ class Arguments:
     experiment: Annotated[TokenizerExperiment, tyro.conf.arg(name="")]
     strategy: str = "dp"
     """How to spread the work over devices: dp (jit with sharded batches) or pmap."""
+    processes: Processes = Processes()
 
 
 def main() -> None:
     args = parse(Arguments, __doc__)
+    join_processes(args.processes)
     report = train_tokenizer(args.experiment, args.data, args.out, args.strategy)
-    Console().print("held out:", {name: value for name, value in report.items() if isinstance(value, float)})
+    Console(quiet=not first_process()).print(
+        "held out:", {name: value for name, value in report.items() if isinstance(value, float)}
+    )
 
 
 if __name__ == "__main__":

@@ -178,6 +178,6 @@ def packed_rows(
     return PackedRows([records], Renderer(words or vocabulary()), mixture, Rows(length, batch_size, room), seed)
 
 
-def batches(*args: Any, **settings: Any) -> grain.DatasetIterator:
-    """The stream of `packed_rows`."""
-    return packed_batches([(0, packed_rows(*args, **settings))])
+def batches(*args: Any, share: tuple[int, int] = (0, 1), **settings: Any) -> grain.DatasetIterator:
+    """The stream of `packed_rows`, for one of so many processes."""
+    return packed_batches([(0, packed_rows(*args, **settings))], *share)

@@ -9,14 +9,24 @@ Item = tuple[np.ndarray, np.ndarray]
 """features [F,C] normalised, observed [C]"""
 
 
-def window_batches(groups: Sequence[Sequence[Item]], window: int, batch_size: int, seed: int) -> grain.DatasetIterator:
+def window_batches(
+    groups: Sequence[Sequence[Item]],
+    window: int,
+    batch_size: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> grain.DatasetIterator:
     """An endless iterator of batches {features [B,F,C], observed [B,C], valid [B,F]}, F the window.
+
+    Of several processes each gets its rows, [B / process_count,...], of the same batches.
 
     The groups (as those of each motion format) take turns. Within one a trial comes up in proportion to its length; a
     trial shorter than the window is padded, and `valid` says where.
     """
     windows = [_windows(items, window, seed + number) for number, items in enumerate(groups)]
-    dataset = grain.MapDataset.mix(windows).batch(batch_size, drop_remainder=True)
+    dataset = grain.MapDataset.mix(windows).batch(batch_size // process_count, drop_remainder=True)
+    dataset = dataset[process_index::process_count]
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from biomechjax.errors import InputError
 from biomechjax.reduction import Reduction
@@ -48,49 +48,94 @@ def find_strategy(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
+def batch_share(strategy: str, batch_size: int) -> tuple[int, int]:
+    """Which of how many equal parts of every batch this process reads: (index, count).
+
+    Raises:
+        InputError: there is no such strategy, or its batches do not divide by the devices.
+    """
+    find_strategy(strategy)
+    _check_divides(batch_size, jax.device_count())
+    return jax.process_index(), jax.process_count()
+
+
+def _check_divides(rows: int, devices: int, name: str = "") -> None:
+    if rows % devices:
+        raise InputError(f"batch of {rows} rows{name} on {devices} devices; choose a --train.batch-size that divides")
+
+
 class Runner:
-    """A step compiled for a strategy on the given devices, and the placing of its arguments."""
+    """A step compiled for a strategy on devices, by default all of all processes, and the placing of its arguments.
+
+    Every process makes the same calls. Its part of a batch are the rows of its own devices.
+    """
 
     def __init__(self, name: str, step: Step, devices: list[jax.Device] | None = None) -> None:
         self.strategy = find_strategy(name)
-        self.devices = devices or jax.devices()
+        # By process: each reads neighbouring rows of a batch, the same ones wherever its devices stand in a pod.
+        self.devices = devices or sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
         self.axis = self.strategy.rules["batch"]
-        self.mesh = jax.make_mesh((len(self.devices),), (self.axis,), (AxisType.Auto,), devices=self.devices)
+        self.mesh = Mesh(np.array(self.devices), (self.axis,), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
         if self.strategy.compiler == "pmap":
             reduction = Reduction(self.axis)
             self.step = jax.pmap(
                 lambda state, batch: step(state, batch, reduction), self.axis, devices=self.devices, donate_argnums=0
             )
         else:
-            self.step = jax.jit(lambda state, batch: step(state, batch, Reduction()), donate_argnums=0)
+            self.step = jax.jit(
+                lambda state, batch: step(state, batch, Reduction()),
+                donate_argnums=0,
+                out_shardings=self.replicated,
+            )
+
+    def describe_state(self, state: Any) -> Any:
+        """The state as `jax.ShapeDtypeStruct`s that say how it is saved and restored: whole on every device."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=self.replicated), state)
 
     def place_state(self, state: Any) -> Any:
-        """A host or one-device state to where the step wants it."""
-        if self.strategy.compiler == "pmap":
-            stacked = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (len(self.devices), *np.shape(x))), state)
-            return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec(self.axis)))
-        return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()))
+        """A state on the host, alike in all processes, or one as `describe_state` says, to where the step wants it."""
+
+        def place(x: Any) -> jax.Array:
+            if not (isinstance(x, jax.Array) and x.sharding == self.replicated):
+                host = np.asarray(x)
+                x = jax.make_array_from_callback(host.shape, self.replicated, lambda index: host[index])
+            if self.strategy.compiler == "jit":
+                return x
+            parts = [s.data[None] for s in x.addressable_shards]  # pmap sees the devices of its own process
+            return jax.make_array_from_single_device_arrays((len(parts), *x.shape), self._own(), parts)
+
+        return jax.tree.map(place, state)
 
     def whole_state(self, state: Any) -> Any:
-        """The state without the leading device axis that `pmap` adds; what is saved and exported."""
-        return jax.tree.map(lambda x: x[0], state) if self.strategy.compiler == "pmap" else state
+        """The state as `describe_state` says, without the leading device axis that `pmap` adds."""
+        if self.strategy.compiler == "jit":
+            return state
+
+        def whole(x: jax.Array) -> jax.Array:
+            parts = [s.data[0] for s in x.addressable_shards]
+            return jax.make_array_from_single_device_arrays(x.shape[1:], self.replicated, parts)
+
+        return jax.tree.map(whole, state)
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """A host batch [B,...] split over the devices.
+        """This process's rows of a host batch, [B / processes,...] (see `batch_share`), split over its devices.
 
         Raises:
-            InputError: B does not divide by the number of devices.
+            InputError: the rows do not divide by the number of devices.
         """
-        n = len(self.devices)
+        own = self._own()
         for name, x in batch.items():
-            if len(x) % n:
-                raise InputError(
-                    f"batch of {len(x)} rows ({name}) on {n} devices; choose a --train.batch-size that divides"
-                )
+            _check_divides(len(x), own.mesh.size, f" ({name})")
         if self.strategy.compiler == "pmap":
-            batch = {k: x.reshape(n, -1, *x.shape[1:]) for k, x in batch.items()}
-        return jax.device_put(batch, NamedSharding(self.mesh, PartitionSpec(self.axis)))
+            batch = {k: x.reshape(own.mesh.size, -1, *x.shape[1:]) for k, x in batch.items()}
+            return jax.device_put(batch, own)
+        return jax.make_array_from_process_local_data(NamedSharding(self.mesh, PartitionSpec(self.axis)), batch)
 
     def metrics(self, metrics: Any) -> dict[str, float]:
-        """Metrics as plain numbers (every `pmap` device holds the same)."""
-        return {k: float(np.ravel(np.asarray(v))[0]) for k, v in metrics.items()}
+        """Metrics as plain numbers (every device holds the same)."""
+        return {k: float(np.ravel(v.addressable_data(0))[0]) for k, v in metrics.items()}
+
+    def _own(self) -> NamedSharding:
+        """Split over the devices of this process."""
+        return NamedSharding(self.mesh.local_mesh, PartitionSpec(self.axis))

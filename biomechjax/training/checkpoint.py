@@ -17,6 +17,7 @@ from typing import Any
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from biomechjax.errors import InputError
@@ -113,30 +114,58 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardSave(moved), data=grain.checkpoint.CheckpointSave(data))
         self.manager.save(step, args=args)
 
-    def restore(self, step: int, state: TrainState, data: Any) -> TrainState:
-        """The state of `step`, on the devices of the state given; the data iterator is moved in place."""
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, dataclasses.replace(state, frozen=None))
-        args = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), data=grain.checkpoint.CheckpointRestore(data)
-        )
-        return dataclasses.replace(self.manager.restore(step, args=args)["state"], frozen=state.frozen)
+    def restore(self, step: int, state: Any, data: Any) -> TrainState:
+        """The state of `step`, as the `jax.ShapeDtypeStruct`s given describe it, but for what is frozen.
+
+        The data iterator is moved in place.
+
+        Raises:
+            InputError: another number of processes saved it, each at a place of its own in the data.
+        """
+        abstract = dataclasses.replace(state, frozen=None)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        moved = self.manager.restore(step, args=args)["state"]
+        data.set_state(json.loads(_position(self.folder / "steps" / str(step) / "data")))
+        return moved
 
     def close(self) -> None:
         self.manager.wait_until_finished()
         self.manager.close()
 
 
-def restore_params(folder: Path) -> Any:
-    """Parameters of the newest step of a run, as host arrays.
+def _position(folder: Path) -> str:
+    """Where this process stood in the data, as grain wrote it: of its own file, or of any if all are the same."""
+    own = folder / f"process_{jax.process_index()}-of-{jax.process_count()}.json"
+    if own.exists():
+        return own.read_text()
+    saved = [path.read_text() for path in sorted(folder.glob("process_*-of-*.json"))]
+    if len(set(saved)) != 1:
+        raise InputError(
+            f"{folder}: saved by {len(saved)} processes, each at a place of its own in the data; go on with as many, "
+            f"not {jax.process_count()}"
+        )
+    return saved[0]
+
+
+def restore_state(folder: Path) -> dict[str, Any]:
+    """The newest state of a run as host arrays, whatever devices and processes saved it.
 
     Raises:
         InputError: nothing has been saved there yet.
     """
     steps = Path(folder).resolve() / "steps"
-    manager = ocp.CheckpointManager(steps) if steps.is_dir() else None
+    handlers = {"state": ocp.StandardCheckpointHandler(), "data": grain.checkpoint.CheckpointHandler()}
+    manager = ocp.CheckpointManager(steps, item_handlers=handlers) if steps.is_dir() else None
     step = manager.latest_step() if manager else None
     if manager is None or step is None:
         raise InputError(f"{folder}: no saved step yet; run the training command again to go on")
-    state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore()))["state"]
+    # Of no devices: those that it was saved on may not be here.
+    abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step)["state"])
+    state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
     manager.close()
-    return jax.tree.map(jax.device_get, state["params"])
+    return state
+
+
+def restore_params(folder: Path) -> Any:
+    """Parameters of the newest step of a run, as host arrays; see `restore_state`."""
+    return restore_state(folder)["params"]

@@ -22,7 +22,8 @@ from biomechjax.language.config import PRESETS, DecoderConfig, preset
 from biomechjax.language.decoder import Decoder, init_params
 from biomechjax.language.likelihood import log_probs
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
-from biomechjax.parallel.strategies import find_strategy
+from biomechjax.parallel.processes import first_process, write_once
+from biomechjax.parallel.strategies import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
@@ -69,23 +70,28 @@ def train_decoder(
     cohorts, simulated = [m["cohort"] for m in manifests], any(m["simulated"] for m in manifests)
     config = run_config("decoder", experiment, data, [s.hash for s in sources], cohorts, simulated)
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
-    find_strategy(strategy)  # before anything is written
+    share = batch_share(strategy, experiment.train.batch_size)  # refuses before anything is written
     check_run(out, config)
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
     start = begin(experiment, tokenizer, read, saved)
     records = [training_records(source, read) for source in sources]
-    batches = packed_batches(training_rows(experiment, records, start.vocabulary))
+    batches = packed_batches(training_rows(experiment, records, start.vocabulary), *share)
     steps, longest = [len(r.views[0]) // read for of in records for r in of], experiment.mixture.longest
-    if longer := sum(n > longest for n in steps):
+    longer = sum(n > longest for n in steps)
+    if longer and first_process():
         Console(stderr=True).print(f"of {longer} of {len(steps)} trials {longest} steps are read (--mixture.longest)")
-    start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
-    if saved is None:
-        start.vocabulary.save(out / "vocabulary")
-    if not (out / "motion_tokenizer").is_dir():
-        tokenizer.save(out / "motion_tokenizer")
-    if start.frozen is not None and not (out / "base").is_dir():
-        save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+
+    def write() -> None:
+        start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
+        if saved is None:
+            start.vocabulary.save(out / "vocabulary")
+        if not (out / "motion_tokenizer").is_dir():
+            tokenizer.save(out / "motion_tokenizer")
+        if start.frozen is not None and not (out / "base").is_dir():
+            save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+
+    write_once(write)
     fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen)
 
 

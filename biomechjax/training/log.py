@@ -1,10 +1,13 @@
 """The log of a run, `metrics.jsonl`: a row of losses for each logged step, and a row for each held-out report."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from biomechjax.parallel.processes import first_process
 
 PACE = "seconds_per_step"  # in every row of losses, and in no report
 NAME = "metrics.jsonl"
@@ -21,18 +24,22 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 class Log:
     """Writes rows to the log and to the screen, which shows only their plain numbers.
 
-    A run that goes on from step `first` keeps the rows up to there; what it had logged after it comes again.
+    A run that goes on from step `first` keeps the rows up to there; what it had logged after it comes again. Of several
+    processes only the first writes.
     """
 
     def __init__(self, folder: Path, first: int, steps: int) -> None:
         rows = [row for row in read_log(folder) if row["step"] <= first]
+        self.reported = any(row["step"] == first and PACE not in row for row in rows)
+        self.steps = steps
+        self.console = Console(stderr=True, quiet=not first_process())
+        if not first_process():
+            self.file = open(os.devnull, "a")
+            return
         new = folder / f"{NAME}.new"
         new.write_text("".join(json.dumps(row) + "\n" for row in rows))
         new.replace(folder / NAME)
-        self.reported = any(row["step"] == first and PACE not in row for row in rows)
         self.file = (folder / NAME).open("a")
-        self.steps = steps
-        self.console = Console(stderr=True)
 
     def write(self, row: dict[str, Any]) -> None:
         self.file.write(json.dumps(row) + "\n")

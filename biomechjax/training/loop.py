@@ -1,5 +1,7 @@
 """The training loop, shared by the tokenizer and the decoder."""
 
+import dataclasses
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from biomechjax.errors import Stopped
+from biomechjax.parallel.processes import first_process
 from biomechjax.parallel.strategies import Runner
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
@@ -31,8 +35,10 @@ def fit(
 ) -> TrainState:
     """Trains to `config.steps`, resuming from the newest step in `folder`, and returns the final state.
 
+    Called by all processes of a training alike; the first one logs and reports.
+
     Args:
-        batches: a grain iterator; its position is saved with the state.
+        batches: a grain iterator over this process's share of the batches; its position is saved with the state.
         strategy: a word of parallel/strategies.py; a run may be resumed under another.
         report: called with (step, state) at each save, for held-out metrics that join the log (JSON values). One that a
             stop came in the way of is made up for when the run goes on.
@@ -46,10 +52,12 @@ def fit(
     runner = Runner(strategy, make_step(learner, optimizer, config.seed))
     checkpoints = Checkpoints(folder)
     state = init_state(params, extra, optimizer, frozen)
+    report = report if first_process() else None
     # Resume order: abstract state, saved step, data position; only then are arrays placed for the strategy.
     first = checkpoints.latest() or 0
     if first:
-        state = checkpoints.restore(first, state, batches)
+        moved = checkpoints.restore(first, runner.describe_state(state), batches)
+        state = dataclasses.replace(moved, frozen=frozen)
     state = runner.place_state(state)
 
     with _stop_signals() as stop, Log(folder, first, config.steps) as log:
@@ -60,7 +68,8 @@ def fit(
         since, at = time.perf_counter(), first
         for step in range(first + 1, config.steps + 1):
             state, metrics = runner.step(state, runner.place_batch(next(batches)))
-            stopping = bool(stop)  # once: a signal that comes later in this step waits for the next
+            # Once: a signal that comes later in this step waits for the next.
+            stopping = bool(stop) or multihost_utils.reached_preemption_sync_point(step)
             saving = step % config.save_every == 0 or step == config.steps or stopping
             if step % config.log_every == 0 or saving:
                 row = runner.metrics(metrics)
@@ -79,15 +88,23 @@ def fit(
                 checkpoints.close()
                 raise Stopped(f"stopped and saved at step {step} of {config.steps}; run the same command to go on")
     checkpoints.close()
-    return jax.tree.map(jax.device_get, runner.whole_state(state))
+    return runner.whole_state(state)
 
 
 class _stop_signals:
-    """Collects SIGINT and SIGTERM while the block runs; truthy list once one came."""
+    """Collects SIGINT and SIGTERM while the block runs; truthy list once one came.
+
+    Of several processes JAX watches for SIGTERM, and agrees between them on the step at which all stop
+    (`reached_preemption_sync_point`); there SIGINT is passed on as SIGTERM.
+    """
 
     def __enter__(self) -> list[int]:
         seen: list[int] = []
-        self.old = {s: signal.signal(s, lambda n, _: seen.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
+        if jax.process_count() == 1:
+            self.old = {s: signal.signal(s, lambda n, _: seen.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
+        else:
+            passed_on = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+            self.old = {signal.SIGINT: passed_on}
         return seen
 
     def __exit__(self, *_: Any) -> None:

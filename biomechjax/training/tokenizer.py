@@ -19,7 +19,8 @@ from biomechjax.motion.features import to_features
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.motion.recording import Recording
-from biomechjax.parallel.strategies import find_strategy
+from biomechjax.parallel.processes import write_once
+from biomechjax.parallel.strategies import batch_share
 from biomechjax.tokenizer import losses, travel
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
@@ -68,7 +69,7 @@ def train_tokenizer(
     formats = tuple({(c.format.name, c.format.names): c.format for c in cohorts}.values())
     union, stems = unite(formats)
     needs_body = losses.needs_body(experiment.model, union)
-    find_strategy(strategy)  # before anything is written
+    share = batch_share(strategy, experiment.train.batch_size)  # refuses before anything is written
     hashes, names = [c.data_hash() for c in cohorts], [c.name for c in cohorts]
     run = run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts))
     trained = {c.name: sorted({t.participant for t in c.trials_of("train")}) for c in cohorts}
@@ -100,7 +101,7 @@ def train_tokenizer(
     displacements = np.zeros((0, 3), np.float32)
     if config.travel:
         displacements = travel_codes(config, stems, statistics, groups, experiment.train.seed)
-    batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed)
+    batches = window_batches(groups, experiment.window, experiment.train.batch_size, experiment.train.seed, *share)
     common = common_channels(stems, recordings) if len(stems) > 1 and config.levels > 1 else None
     body = Body(union, config.rate_hz, *dataclasses.astuple(statistics[union.name])) if needs_body else None
     model = Autoencoder(config, union.size)
@@ -124,7 +125,7 @@ def train_tokenizer(
         draw_reconstruction(*round_trip(tokenizer, next(iter(checks.values()))[0])).savefig(out / "reconstruction.png")
         return row
 
-    start_or_resume(out, run)
+    write_once(lambda: start_or_resume(out, run))
     state = fit(
         tokenizer_learner(model, union, common, body),
         params,
@@ -135,8 +136,12 @@ def train_tokenizer(
         strategy,
         report,
     )
-    shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
-    finished(state).save(out / "motion_tokenizer")
+
+    def finish() -> None:
+        shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
+        finished(state).save(out / "motion_tokenizer")
+
+    write_once(finish)
     return read_log(out)[-1]
 
 

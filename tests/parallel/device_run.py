@@ -34,7 +34,7 @@ TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5,
 TOKENIZER = dataclasses.replace(TRAIN, steps=20)
 
 
-def tokenizer_run(quantizer: str, levels: int):
+def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
     """Ragged walks with missing channels, shorter and longer than the window; dropout on, and frequent resets."""
     config = dataclasses.replace(
         tiny.TOKENIZER, quantizer=quantizer, levels=levels, channel_dropout=0.5, reset_below=0.6, ema_decay=0.7
@@ -44,13 +44,13 @@ def tokenizer_run(quantizer: str, levels: int):
     statistics = tiny.tokenizer().statistics["walker"]
     items = [(prepare_features(r, config.rate_hz, statistics)[0], r.observed) for r in walks]
     params = tiny.tokenizer().params | {"quantizer": {}}
-    batches = window_batches([items], 32, TRAIN.batch_size, 0)
+    batches = window_batches([items], 32, TRAIN.batch_size, 0, *share)
     return tokenizer_learner(model, tiny.FORMAT), params, averages.empty(config), batches
 
 
-def decoder_run():
+def decoder_run(share: tuple[int, int] = (0, 1)):
     records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
-    batches = tiny.batches(records, 128, TRAIN.batch_size)
+    batches = tiny.batches(records, 128, TRAIN.batch_size, share=share)
     return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
 
 

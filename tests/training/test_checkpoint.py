@@ -1,13 +1,17 @@
 """The folder of a run: what belongs to it, and what does not."""
 
 import dataclasses
+import json
 
+import grain
+import numpy as np
 import pytest
 import tiny
 
 from biomechjax.errors import InputError
-from biomechjax.training.checkpoint import read_config, restore_params, run_config, start_or_resume
+from biomechjax.training.checkpoint import Checkpoints, read_config, restore_params, run_config, start_or_resume
 from biomechjax.training.config import DecoderExperiment, TokenizerExperiment, TrainConfig
+from biomechjax.training.step import TrainState
 from biomechjax.training.trained import TrainedDecoder
 
 EXPERIMENT = TokenizerExperiment(TrainConfig(steps=5, batch_size=2, learning_rate=1e-3), model=tiny.TOKENIZER)
@@ -75,3 +79,28 @@ def test_the_kind_asked_for_is_checked(started):
 def test_a_run_that_saved_nothing_is_refused(started):
     with pytest.raises(InputError, match="no saved step yet; run the training command again"):
         restore_params(started / "run")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_data_saved_by_two_processes_is_gone_on_with_by_one_if_they_stood_at_one_place(tmp_path, same):
+    def numbers():
+        return iter(grain.MapDataset.range(10).to_iter_dataset())
+
+    data, state = numbers(), TrainState(np.zeros((), np.int32), {"w": np.ones(3, np.float32)}, (), {})
+    next(data)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, data)
+    checkpoints.manager.wait_until_finished()
+    of_one = tmp_path / "steps" / "1" / "data" / "process_0-of-1.json"
+    if not same:
+        next(data)
+    of_one.with_name("process_0-of-2.json").write_text(of_one.read_text())
+    of_one.rename(of_one.with_name("process_1-of-2.json")).write_text(json.dumps(data.get_state(), indent=4))
+    resumed = numbers()
+    if same:
+        checkpoints.restore(1, state, resumed)
+        assert next(resumed) == 1
+    else:
+        with pytest.raises(InputError, match="saved by 2 processes, .* go on with as many, not 1"):
+            checkpoints.restore(1, state, resumed)
+    checkpoints.close()

@@ -1,0 +1,58 @@
+"""One of several processes that train both learners a few steps together, as `device_run.py` does in one process.
+
+    process_run.py OUT COORDINATOR COUNT INDEX NAME/STRATEGY,... [DIE_AT]
+
+Runs are written to OUT/NAME/STRATEGY; with DIE_AT the process kills itself when it is about to take this step and an
+earlier one is saved.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from device_run import TRAIN, decoder_run, tokenizer_run
+
+from biomechjax.parallel.processes import Processes, join_processes
+from biomechjax.parallel.strategies import Runner, batch_share
+from biomechjax.training.loop import fit
+
+CONFIG = dataclasses.replace(TRAIN, log_every=1, save_every=3)
+
+
+def die_at(step: int, out: Path) -> None:
+    place, seen = Runner.place_batch, []
+
+    def place_or_die(self, batch):
+        seen.append(len(seen))
+        if len(seen) == step:
+            while not any(folder.name.isdecimal() for folder in out.glob("*/*/steps/*")):
+                time.sleep(0.01)  # it is saved in the background
+            os.kill(os.getpid(), signal.SIGKILL)
+        return place(self, batch)
+
+    Runner.place_batch = place_or_die
+
+
+def main() -> None:
+    out, coordinator, count, index, runs, *die = sys.argv[1:]
+    join_processes(Processes(coordinator, int(count), int(index)))
+    assert jax.process_count() == int(count)
+    if die:
+        die_at(int(die[0]), Path(out))
+    for run in runs.split(","):
+        name, strategy = run.split("/")
+        share = batch_share(strategy, CONFIG.batch_size)
+        learner, params, *more = tokenizer_run("rvq", 2, share) if name == "tokenizer" else decoder_run(share)
+        folder = Path(out, name, strategy)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = fit(learner, jax.tree.map(np.float64, params), *more, CONFIG, folder, strategy)
+        assert int(state.step) == CONFIG.steps
+
+
+if __name__ == "__main__":
+    main()

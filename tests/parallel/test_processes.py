@@ -1,0 +1,188 @@
+"""Two processes train as one does; the work is done by `process_run.py` and by the training command."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import portpicker
+import pytest
+from processes import environment, run_python
+
+from biomechjax.training.checkpoint import restore_state
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+STEPS = 10
+RUNS = "decoder/dp,decoder/pmap,tokenizer/dp,tokenizer/pmap"
+# As in test_devices.
+FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+
+
+def start(command: list[object], devices: int, **more: str) -> subprocess.Popen:
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    env = environment(XLA_FLAGS=f"{FLAGS}{devices}", **cache, **more)
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def together(out: Path, count: int, devices: int, runs: str, *more: object) -> list[tuple[int, str]]:
+    """Exit status and output of so many processes of so many devices each."""
+    coordinator = f"localhost:{portpicker.pick_unused_port()}"
+    command = [HERE / "process_run.py", out, coordinator, count]
+    processes = [start([*command, i, runs, *more], devices, JAX_ENABLE_X64="1") for i in range(count)]
+    said = [p.communicate()[0] for p in processes]
+    return [(p.returncode, s[-3000:]) for p, s in zip(processes, said, strict=True)]
+
+
+def assert_done(ended: list[tuple[int, str]]) -> None:
+    assert [status for status, _ in ended] == [0] * len(ended), ended
+
+
+def final(folder: Path) -> dict[str, np.ndarray]:
+    state = restore_state(folder)
+    assert int(state["step"]) == STEPS
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds_per_step"} for line in lines]
+
+
+def assert_close(found: Path, expected: Path) -> None:
+    limit = 1e-6 if "decoder" in found.parts else 1e-10  # as in test_devices
+    one, other = final(expected), final(found)
+    assert one.keys() == other.keys()
+    for path, leaf in one.items():
+        np.testing.assert_allclose(other[path], leaf, rtol=limit, atol=limit, err_msg=path)
+    assert [r["step"] for r in rows(found)] == list(range(1, STEPS + 1))
+    for a, b in zip(rows(found), rows(expected), strict=True):
+        np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=1e-6, err_msg=str(a))
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("one")
+    assert_done(together(out, 1, 2, "decoder/dp,tokenizer/dp"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("two")
+    assert_done(together(out, 2, 1, RUNS))
+    return out
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """Both processes killed before step 5."""
+    out = tmp_path_factory.mktemp("killed")
+    assert [status for status, _ in together(out, 2, 1, "decoder/dp", 5)] == [-signal.SIGKILL] * 2
+    assert rows(out / "decoder" / "dp")[-1]["step"] == 4
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS.split(","))
+def test_two_processes_equal_one(one, two, run):
+    """Parameters, optimizer, codebook and the log."""
+    assert_close(two / run, one / run.split("/")[0] / "dp")
+
+
+@pytest.mark.slow
+def test_two_processes_of_two_devices_equal_one(one, tmp_path):
+    assert_done(together(tmp_path, 2, 2, RUNS))
+    for run in RUNS.split(","):
+        assert_close(tmp_path / run, one / run.split("/")[0] / "dp")
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_equals_never_killed(two, killed, tmp_path):
+    """To the bit."""
+    again = Path(shutil.copytree(killed, tmp_path / "again"))
+    ended = together(again, 2, 1, "decoder/dp")
+    assert_done(ended)
+    assert "steps 3 to 10" in ended[0][1] and "steps" not in ended[1][1]
+    expected, found = final(two / "decoder" / "dp"), final(again / "decoder" / "dp")
+    assert {path for path in expected if found[path].tobytes() != expected[path].tobytes()} == set()
+    assert rows(again / "decoder" / "dp") == rows(two / "decoder" / "dp")
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_with_a_checkpoint_of_two(one, killed, tmp_path):
+    again = Path(shutil.copytree(killed, tmp_path / "again"))
+    assert_done(together(again, 1, 2, "decoder/dp"))
+    assert_close(again / "decoder" / "dp", one / "decoder" / "dp")
+
+
+CONFIG = """
+from biomechjax.training.config import DecoderExperiment, TrainConfig
+def config(): return DecoderExperiment(
+    TrainConfig(steps=100000, batch_size=4, learning_rate=1e-3, log_every=1, save_every=100000), row_length=128
+)
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_stops_all_at_the_same_step(records_folder, tmp_path):
+    """Through the command: one process is asked to stop, both do, and have saved what a single one can open."""
+    config, out = tmp_path / "config.py", tmp_path / "run"
+    config.write_text(CONFIG)
+    command = [ROOT / "scripts/train.py", "--config", config, "--data", records_folder, "--out", out]
+    command += ["--processes.coordinator", f"localhost:{portpicker.pick_unused_port()}", "--processes.count", 2]
+    processes = [start([*command, "--processes.index", i], 1, XDG_CACHE_HOME=str(tmp_path)) for i in range(2)]
+    log = out / "metrics.jsonl"
+    while all(p.poll() is None for p in processes) and not (log.exists() and log.read_text().count("\n") > 2):
+        time.sleep(0.1)
+    processes[1].send_signal(signal.SIGTERM)
+    said = [p.communicate()[0] for p in processes]
+    assert [p.returncode for p in processes] == [75, 75], said
+    step = rows(out)[-1]["step"]
+    assert all(f"stopped and saved at step {step} of 100000" in s for s in said), said
+    assert int(restore_state(out)["step"]) == step
+    assert (out / "vocabulary").is_dir() and (out / "motion_tokenizer").is_dir()
+
+
+REFUSED = """
+import sys
+from biomechjax.errors import InputError
+from biomechjax.parallel.processes import Processes, join_processes
+import jax
+for given in (
+    dict(coordinator="localhost"), dict(count=0), dict(count=2, index=2), dict(index=0),
+    dict(coordinator="localhost:1", count=2), dict(coordinator="localhost:1", index=0),
+):
+    try:
+        join_processes(Processes(**given))
+    except InputError as e:
+        print(e)
+join_processes(Processes())
+join_processes(Processes("localhost:1", 1, 0))
+print(jax.process_count())
+"""
+
+
+def test_settings_that_are_wrong_or_incomplete_are_refused():
+    said = run_python("-c", REFUSED).stdout.splitlines()
+    expected = [
+        "--processes.coordinator localhost: expected HOST:PORT",
+        "--processes.count 0: expected at least 1",
+        "--processes.index 2: expected 0 to 1",
+        "--processes.coordinator and --processes.count missing, and no cluster was found that says it",
+        "--processes.index missing, and no cluster",
+        "--processes.count missing, and no cluster",
+        "1",
+    ]
+    assert len(said) == len(expected), said
+    assert all(line.startswith(begin) for line, begin in zip(said, expected, strict=True)), said
