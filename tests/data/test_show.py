@@ -70,6 +70,7 @@ def test_command(records_folder):
     assert re.search(r"2 batches: \d+\.\d% full; \d+\.\d% if each example were padded to a row", run.stdout)
 
 
+@pytest.mark.slow
 def test_command_takes_the_vocabulary_of_a_run(records_folder, tmp_path):
     VOCABULARY.save(tmp_path / "run" / "vocabulary")
     run = show(records_folder, "--ckpt", tmp_path / "run")

@@ -99,6 +99,7 @@ def test_both_cohorts_become_records(two, whole, tmp_path):
         np.testing.assert_array_equal(record.views[0], expected)
 
 
+@pytest.mark.slow
 def test_cohorts_of_one_format_are_pooled(two, tmp_path):
     more = write(tmp_path / "more", [labs.first(20 + i, 80) for i in range(3)], labs.FIRST)
     out = tmp_path / "pooled"
