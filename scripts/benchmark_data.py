@@ -43,7 +43,7 @@ def data_works(data: Path, config: Path, batch: int, length: int) -> list[Work]:
         tokens[who] = sum(np.count_nonzero(b["segment_ids"]) for b in batches) / COUNTED
         if who == OURS:
             rows = stages[0][1]
-            used = sum(np.count_nonzero(row["segment_ids"]) for row in _window(rows, 0))
+            used = float(sum(np.count_nonzero(row["segment_ids"]) for row in _window(rows, 0)))
             # Not from the stream, which works ahead while others are timed.
             made = Work("rows of a window", {OURS: partial(_window, rows, 0)}, tokens=used)
         state = runner.place_state(init_state(start.params, {}, optimizer))
