@@ -160,7 +160,7 @@ def record(number: int, codes: int = 20, **labels: str | float) -> Record:
         "affected_side": "left",
         "walking_speed_m_s": round(float(rng.uniform(0.3, 1.6)), 2),
     }
-    views = rng.integers(0, TOKENIZER.codebook_size, (2, codes)).tolist()
+    views = list(rng.integers(0, TOKENIZER.codebook_size, (2, codes), np.int32))
     return Record(
         f"sub-{number:02d}", f"trial-{number:02d}", labels or known, views, [1.0, 1.0], rng.normal(size=33).tolist()
     )

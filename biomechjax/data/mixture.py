@@ -75,7 +75,10 @@ class MixtureConfig:
     row_examples: int = 64
 
     def __post_init__(self) -> None:
-        """Raises InputError: a task is unknown, or a weight negative or nothing but zeros."""
+        """Raises InputError: a task is unknown, a weight negative or nothing but zeros, or a count below 1."""
+        for name in ("turns", "shortest", "longest", "row_examples"):
+            if (count := getattr(self, name)) < 1:
+                raise InputError(f"--mixture.{name.replace('_', '-')} {count}: expected at least 1")
         for name in self.tasks:
             if name not in BY_NAME:
                 raise InputError(f"--mixture.tasks {name}: expected one of {', '.join(BY_NAME)}")
@@ -107,7 +110,7 @@ class Drawing:
         record, config = self.records[number], self.config
         view = rng.integers(len(record.views))
         steps = np.asarray(record.views[view], np.int32).reshape(-1, self.levels)
-        longest = config.longest // share
+        longest = max(1, config.longest // share)
         if record.labels.get("activity") in STEADY_ACTIVITIES and len(steps) > config.shortest:
             size = min(len(steps), longest)
             if rng.random() < config.crop:
@@ -197,7 +200,7 @@ class Drawing:
     def continuation(self, number: int, rng: np.random.Generator) -> Example:
         """The beginning of a recording, to be gone on with."""
         steps, _ = self.movement(number, rng)
-        at = int(rng.integers(1, max(2, len(steps))))
+        at = int(rng.integers(1, max(2, len(steps))))  # a cut may have left one step
         turn = Turn(_any(CONTINUE, rng), steps[at:].reshape(-1))
         return Example((self.seen(steps[:at], rng),), (turn,), (number, number))
 
@@ -209,6 +212,12 @@ class Drawing:
             if task.of_person and len(values) == 1:
                 labels[task.label] = values.pop()
         return labels
+
+    @functools.cached_property
+    def spelled(self) -> list[int]:
+        """How many answers each record has, each spelled out once, so that a label which fits none is refused before
+        training starts."""
+        return [len([t.answer_text(r.labels) for t in self.asked(n)]) for n, r in enumerate(self.records)]
 
     @functools.cached_property
     def of_person(self) -> dict[str, list[int]]:
@@ -246,20 +255,19 @@ class Drawing:
         Raises:
             InputError: a label fits no answer.
         """
-        # Every answer is spelled out once here, so that a label which fits no answer is refused before training starts.
-        asked = {n: len([t.answer_text(self.records[n].labels) for t in self.asked(n)]) for n in numbers}
         if kind == "trial":
-            return [n for n in numbers for _ in range(-(-asked[n] // TASKS_PER_DRAW))]
+            return [n for n in numbers for _ in range(-(-self.spelled[n] // TASKS_PER_DRAW))]
         if kind == "comparison":
             labels = {n: self.records[n].labels for n in numbers}
             extremes = {n: self.extremes.get(labels[n].get("activity"), set()) for n in numbers}
-            return [n for n in numbers if any(find_compared(labels[n], self.records[e].labels) for e in extremes[n])]
+            differs = [any(find_compared(labels[n], self.records[e].labels) for e in extremes[n]) for n in numbers]
+            return [n for n, other in zip(numbers, differs, strict=True) if other and self.spelled[n]]
         if kind == "visit":
             people = [of for of in self.of_person.values() if len(of) > 1 and self.about(self.about_person(of))]
-            return [of[0] for of in people if of[0] in asked for _ in of[::VISIT_TRIALS]]
+            return [of[0] for of in people if of[0] in numbers for _ in of[::VISIT_TRIALS]]
         if kind == "continuation":
             return [n for n in numbers if min(len(v) for v in self.records[n].views) > self.levels]
-        return [n for n in numbers if asked[n]]
+        return [n for n in numbers if self.spelled[n]]
 
 
 def _any(of: Sequence[T], rng: np.random.Generator) -> T:

@@ -15,8 +15,8 @@ def pack(
 ) -> list[list[tuple[int, list[int]]]]:
     """Rows of (example, which of its turns), so that little room is left and few turns are dropped.
 
-    Examples come in order until a row is nearly full; the one that fills it best ends it, without such of its turns as
-    do not fit. Every example is in one row, with one turn at least.
+    The largest example that leaves room for another goes in first; the one that fills the row best ends it, without
+    such of its turns as do not fit. Every example is in one row, with one turn at least.
 
     Args:
         sizes: of each example, as `Renderer.sizes`; its context and its first turn must fit a row.

@@ -1,6 +1,7 @@
 """Which examples make up an epoch, in which order: every one by key, so that any part of it can be drawn anywhere."""
 
 import dataclasses
+import enum
 import functools
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,20 @@ from biomechjax.data.examples import Example
 from biomechjax.data.mixture import Drawing, MixtureConfig
 from biomechjax.data.records import Record
 from biomechjax.errors import InputError
+
+
+class Use(enum.IntEnum):
+    """What is drawn by a generator, so that no two draws share one."""
+
+    DRAW = 0
+    ORDER = 1
+    PASS = 2
+    ROWS = 3
+
+
+def generator(seed: int, use: Use, one: int, other: int) -> np.random.Generator:
+    """Of two numbers that say what is drawn. Always of two: to numpy, (seed, 1) and (seed, 1, 0) are one key."""
+    return np.random.default_rng((seed, use, one, other))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +72,13 @@ class Schedule:
         numbers = [range(end - len(s), end) for s, end in zip(sources, ends, strict=True)]
         # As many examples as one recording at a time would make, whatever the kinds.
         sizes = [len(self.drawing.items("trial", n)) for n in numbers]
-        self.size = sum(sizes)
-        if not self.size:
+        if not sum(sizes):
             raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
+        if config.even:
+            values = {r.labels[config.even] for r in self.records if config.even in r.labels}
+            if not values or not all(isinstance(v, str) for v in values):
+                what = "is a number" if values else "is no label of any training record"
+                raise InputError(f"--mixture.even {config.even}: {what}; expected a label of words, as diagnosis")
         kinds = {kind: weight for kind, weight in dataclasses.asdict(config.kinds).items() if weight}
         shares: list[tuple[float, str, list[int]]] = []
         for source, share in zip(numbers, config.sources or sizes, strict=True):
@@ -70,7 +89,7 @@ class Schedule:
                 shares += [(share * kinds[kind] / total / len(strata), kind, stratum) for stratum in strata]
         if missing := [kind for kind in kinds if kind not in {k for _, k, _ in shares}]:
             raise InputError(f"--mixture.kinds.{missing[0]}: no training record is fit for it")
-        quotas = _apportion([share for share, _, _ in shares], self.size)
+        quotas = _apportion([share for share, _, _ in shares], sum(sizes))
         self.components = [
             Component(getattr(self.drawing, kind), items, quota)
             for (_, kind, items), quota in zip(shares, quotas, strict=True)
@@ -89,20 +108,20 @@ class Schedule:
             position = epoch * component.quota + slot - (int(ends[number]) - component.quota)
             turn, at = divmod(position, len(component.items))
             item = component.items[self._pass(number, turn)[at]]
-            examples.append(component.draw(item, np.random.default_rng((self.seed, epoch, slot))))
+            examples.append(component.draw(item, generator(self.seed, Use.DRAW, epoch, slot)))
         return examples
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  a schedule lives as long as its training
     def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, 1, epoch)).permutation(self.size)
+        return generator(self.seed, Use.ORDER, epoch, 0).permutation(self.size)
 
     @functools.lru_cache(maxsize=64)  # noqa: B019
     def _pass(self, component: int, turn: int) -> np.ndarray:
         items = self.components[component].items
-        return np.random.default_rng((self.seed, 2, component, turn)).permutation(len(items))
+        return generator(self.seed, Use.PASS, component, turn).permutation(len(items))
 
     def _strata(self, items: list[int], label: str) -> list[list[int]]:
-        """Items by the value of a label; all together where there is none."""
+        """Items by the value of a label, those without it together."""
         found: dict[object, list[int]] = {}
         for item in items:
             found.setdefault(self.records[item].labels.get(label), []).append(item)

@@ -14,7 +14,7 @@ from biomechjax.data.examples import Example, Renderer
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.packing import pack, render_row
 from biomechjax.data.records import Record
-from biomechjax.data.schedule import Schedule
+from biomechjax.data.schedule import Schedule, Use, generator
 from biomechjax.errors import InputError
 
 # Unless it is said, one position in so many may carry loss; logits are computed for these alone.
@@ -78,7 +78,7 @@ class PackedRows:
                 )
         packed = pack(sizes, length, room, self.mixture.row_examples)
         # The first rows of a window hold its largest examples.
-        order = np.random.default_rng((self.seed, 3, epoch, number)).permutation(len(packed))
+        order = generator(self.seed, Use.ROWS, epoch, number).permutation(len(packed))
         return [
             [dataclasses.replace(examples[i], turns=tuple(examples[i].turns[t] for t in kept)) for i, kept in row]
             for row in (packed[i] for i in order)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import transformers
+from numpy.typing import ArrayLike
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from biomechjax.errors import InputError
@@ -88,13 +89,13 @@ class Vocabulary:
         """Ids of the text alone: no special token is added, and one that the text spells out stays plain text."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
-    def encode_motion(self, codes: Iterable[int]) -> list[int]:
+    def encode_motion(self, codes: ArrayLike) -> list[int]:
         """Ids of one movement, opened and closed: [motion_start, motion_offset + code, ..., motion_end].
 
         Raises:
             ValueError: a code lies outside the codebook.
         """
-        found = np.asarray([*codes], np.int64)
+        found = np.asarray(codes, np.int64)
         outside = np.flatnonzero((found < 0) | (found >= self.codebook_size))
         if outside.size:
             raise ValueError(

@@ -58,6 +58,8 @@ def join_processes(processes: Processes) -> None:
         return
     try:
         jax.distributed.initialize(*given.values())  # type: ignore[arg-type]
+        # Devices wait for the others two minutes, and gloo half a minute, when first used: best while all are here.
+        multihost_utils.sync_global_devices("joined")
     except ValueError as e:
         missing = [name for name, value in given.items() if value is None]
         if anything and missing:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from biomechjax.tasks.task import Choice, Frames, Labels
+from biomechjax.tasks.task import Frames, Labels
 
 WHICH = Frames(
     (
@@ -23,19 +23,16 @@ class Comparison:
     """One thing in which two recordings are compared.
 
     Attributes:
-        name: as in tables.
         label: the column that holds the measure, in its task's unit.
         asked: what fills the gap of WHICH for the recording with the larger value.
         apart: a smaller difference is within what repeated measurements differ by, and is not asked about.
         fewer: fills the gap for the recording with the smaller value.
     """
 
-    name: str
     label: str
     asked: tuple[str, ...]
     apart: float
     fewer: tuple[str, ...] = ()
-    answer = Choice((FIRST, SECOND))
 
     @functools.cached_property
     def questions(self) -> tuple[tuple[str, bool], ...]:
@@ -65,16 +62,12 @@ class Comparison:
 COMPARISONS = (
     # Smallest differences: 0.1 m/s is a substantial change of gait speed in Perera et al. 2006; the others are about
     # as large a part of their usual range.
-    Comparison(
-        "faster", "walking_speed_m_s", ("walks faster", "has the higher walking speed"), 0.1, ("walks more slowly",)
-    ),
-    Comparison("cadence", "cadence_steps_min", ("has the higher cadence",), 8.0, ("has the lower cadence",)),
-    Comparison(
-        "steps", "step_length_m", ("has longer steps", "has the longer step length"), 0.05, ("has shorter steps",)
-    ),
-    Comparison("Timed Up and Go", "tug_time_s", ("took longer",), 1.5, ("was done faster", "took less time")),
-    Comparison("Four Square Step Test", "fsst_time_s", ("took longer",), 1.5, ("was done faster", "took less time")),
-    Comparison("balance", "berg_score", ("shows the better balance", "has the higher Berg Balance score"), 6.0),
+    Comparison("walking_speed_m_s", ("walks faster", "has the higher walking speed"), 0.1, ("walks more slowly",)),
+    Comparison("cadence_steps_min", ("has the higher cadence",), 8.0, ("has the lower cadence",)),
+    Comparison("step_length_m", ("has longer steps",), 0.05, ("has shorter steps",)),
+    Comparison("tug_time_s", ("took longer",), 1.5, ("was done faster", "took less time")),
+    Comparison("fsst_time_s", ("took longer",), 1.5, ("was done faster", "took less time")),
+    Comparison("berg_score", ("shows the better balance", "has the higher Berg Balance score"), 6.0),
 )
 
 

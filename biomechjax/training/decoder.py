@@ -106,15 +106,14 @@ def open_sources(data: Sequence[Path]) -> list[Records]:
     for source in sources:
         if not sources[0].tokenizer.same_codes(source.tokenizer):
             raise InputError(f"{source.path}: written by another tokenizer than {sources[0].path}; tokenize again")
-        for split in source.manifest["splits"]:
-            for record in source.read(split):
-                who, trained = (source.manifest["cohort"], record.participant), split == "train"
-                before, where = seen.setdefault(who, (trained, source.path))
-                if before != trained:
-                    raise InputError(
-                        f"{source.path}: {record.participant} of {who[0]} is in {split}, but not so in {where}; "
-                        "nobody may be in training and held out"
-                    )
+        for person, split in source.participants.items():
+            cohort, trained = source.manifest["cohort"], split == "train"
+            before, where = seen.setdefault((cohort, person), (trained, source.path))
+            if before != trained:
+                raise InputError(
+                    f"{source.path}: {person} of {cohort} is in {split}, but not so in {where}; nobody may be in "
+                    "training and held out"
+                )
     return sources
 
 

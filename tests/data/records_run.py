@@ -1,18 +1,13 @@
-"""tokenize_data.py with shards of few trials: SHARD ADDRESS PROCESSES PROCESS, then what the command takes."""
+"""tokenize_data.py with shards of few trials: SHARD, then what the command takes."""
 
 import runpy
 import sys
 from pathlib import Path
 
-import jax
-
-from biomechjax.data import records
+from biomechjax.data import tokenizing
 
 if __name__ == "__main__":  # and not in its workers
-    shard, address, processes, process, *arguments = sys.argv[1:]
-    records.SHARD = int(shard)
-    if int(processes) > 1:
-        jax.distributed.initialize(address, int(processes), int(process))
+    tokenizing.SHARD = int(sys.argv[1])
     command = Path(__file__).parents[2] / "scripts" / "tokenize_data.py"
-    sys.argv = [str(command), *arguments]
+    sys.argv = [str(command), *sys.argv[2:]]
     runpy.run_path(str(command), run_name="__main__")

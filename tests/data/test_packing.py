@@ -196,7 +196,7 @@ def test_an_example_that_is_too_long_loses_turns_and_then_is_refused():
         return np.unique(segments[segments % BRANCHES > 0])
 
     assert len(turns_of_first(rows(LENGTH))) == 5
-    short = rows(120)
+    short = rows(100)
     turns = turns_of_first(short)
     assert 1 <= len(turns) < 5
     last = tiny.vocabulary().decode(short["tokens"][0][short["segment_ids"][0] == turns[-1]])

@@ -11,8 +11,9 @@ import pytest
 import tiny
 from damage import edit, flip, truncate
 
-from biomechjax.data.records import Record, Records, summary, write_records
+from biomechjax.data.records import Record, Records
 from biomechjax.data.shards import shard_names, write_shard
+from biomechjax.data.tokenizing import summary, write_records
 from biomechjax.data.views import ViewConfig, views
 from biomechjax.errors import InputError
 

@@ -8,7 +8,7 @@ import tiny
 
 from biomechjax.data.mixture import Kinds, MixtureConfig
 from biomechjax.data.records import Record
-from biomechjax.data.schedule import Schedule
+from biomechjax.data.schedule import Schedule, Use, generator
 from biomechjax.errors import InputError
 
 
@@ -59,6 +59,18 @@ def test_even_makes_the_rare_as_frequent_as_the_common_and_leaves_nobody_out():
     assert set(collections.Counter(n for n in drawn if n >= 20).values()) == {42}
 
 
+@pytest.mark.parametrize("label, what", [("diagnoses", "is no label of any"), ("walking_speed_m_s", "is a number")])
+def test_even_wants_a_label_of_words(label, what):
+    with pytest.raises(InputError, match=f"--mixture.even {label}: {what}"):
+        schedule(WALKS, even=label)
+
+
+def test_no_two_draws_share_a_generator():
+    keys = [(use, one, other) for use in Use for one in range(4) for other in range(4)]
+    drawn = {generator(7, *key).integers(2**63) for key in keys}
+    assert len(drawn) == len(keys)
+
+
 def test_sources_come_in_their_shares():
     many, few = WALKS[:15], WALKS[15:]
     assert collections.Counter(n >= 15 for n in numbers(schedule(many, few), 0)) == {False: 30, True: 10}
@@ -89,6 +101,8 @@ def test_tasks_are_asked_by_their_weights():
         ({"tasks": {"speed": 1.0}}, "--mixture.tasks speed: expected one of activity, "),
         ({"tasks": {"diagnosis": -1.0}}, "--mixture.tasks: weights .*none below 0"),
         ({"kinds": Kinds(trial=0.0)}, "--mixture.kinds: weights .*one above"),
+        ({"row_examples": 0}, "--mixture.row-examples 0: expected at least 1"),
+        ({"turns": 0}, "--mixture.turns 0: expected at least 1"),
     ],
 )
 def test_weights_that_mean_nothing_are_refused(mixture, message):

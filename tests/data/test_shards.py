@@ -19,9 +19,10 @@ from damage import edit, flip, truncate
 from processes import environment
 
 from biomechjax.cohort.folder import Cohort
-from biomechjax.data import records, shards
-from biomechjax.data.records import Records, write_records
+from biomechjax.data import shards, tokenizing
+from biomechjax.data.records import Records
 from biomechjax.data.shards import shard_names
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError, Stopped
 
@@ -32,7 +33,7 @@ NAMES = [*shard_names("train", 5), *shard_names("validation", 2), *shard_names("
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(records, "SHARD", SHARD)
+    monkeypatch.setattr(tokenizing, "SHARD", SHARD)
     monkeypatch.setattr(shards, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(shards, "PATIENCE_S", 60)
 
@@ -56,7 +57,7 @@ def expected(cohort, tmp_path_factory) -> dict[str, bytes]:
     """All files as one process writes them at once."""
     out = tmp_path_factory.mktemp("expected") / "records"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "SHARD", SHARD)
+        patch.setattr(tokenizing, "SHARD", SHARD)
         write(cohort, out)
     return files(out)
 
@@ -65,14 +66,14 @@ def expected(cohort, tmp_path_factory) -> dict[str, bytes]:
 def written(monkeypatch) -> list[str]:
     """The names of shards while they are written."""
     names: list[str] = []
-    real = records.write_shard
-    monkeypatch.setattr(records, "write_shard", lambda path, lines: names.append(path.name) or real(path, lines))
+    real = tokenizing.write_shard
+    monkeypatch.setattr(tokenizing, "write_shard", lambda path, lines: names.append(path.name) or real(path, lines))
     return names
 
 
 def interrupt(cohort: Cohort, out: Path, after: int) -> Path:
     """The unfinished folder of a writing that failed after so many shards."""
-    real = records.write_shard
+    real = tokenizing.write_shard
 
     def fail(path, lines):
         if path.name in NAMES[after:]:
@@ -80,8 +81,8 @@ def interrupt(cohort: Cohort, out: Path, after: int) -> Path:
         return real(path, lines)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "AT_ONCE", 1)  # so that those before it are written
-        patch.setattr(records, "write_shard", fail)
+        patch.setattr(tokenizing, "AT_ONCE", 1)  # so that those before it are written
+        patch.setattr(tokenizing, "write_shard", fail)
         with pytest.raises(OSError, match="no space left"):
             write(cohort, out)
     (unfinished,) = out.parent.iterdir()
@@ -140,8 +141,8 @@ def test_an_interrupted_writing_goes_on_with_the_shards_that_are_whole(
     cohort, out, monkeypatch, expected, written, processes
 ):
     """Those that are damaged are written again, also where process 0 sees them before the process whose they are."""
-    waiting, wait_for = threading.Event(), records.wait_for
-    monkeypatch.setattr(records, "wait_for", lambda missing: waiting.set() or wait_for(missing))
+    waiting, wait_for = threading.Event(), tokenizing.wait_for
+    monkeypatch.setattr(tokenizing, "wait_for", lambda missing: waiting.set() or wait_for(missing))
     unfinished = interrupt(cohort, out, 7)
     flip(unfinished / NAMES[0])
     truncate(unfinished / NAMES[1])
@@ -182,7 +183,7 @@ def test_other_inputs_do_not_reuse_shards(cohort, out, tmp_path, monkeypatch, wr
         for file in folder.rglob("*_motion.json"):
             edit(file, lambda t: t.update(SamplingFrequency=t["SamplingFrequency"] * 1.1))
     else:
-        monkeypatch.setattr(records, "SHARD", 3)
+        monkeypatch.setattr(tokenizing, "SHARD", 3)
     written.clear()
     write(Cohort.load(folder), out, **settings)
     assert len(written) == len(Records(out).manifest["splits"]["train"]["shards"]) + (3 if other == "shard" else 5)
@@ -223,9 +224,10 @@ def command(cohort, out, tmp_path) -> Callable[..., subprocess.Popen]:
         address = f"localhost:{free.getsockname()[1]}"
 
     def start(workers: int, process: int = 0, processes: int = 1) -> subprocess.Popen:
-        runner = [Path(__file__).with_name("records_run.py"), SHARD, address, processes, process]
+        runner = [Path(__file__).with_name("records_run.py"), SHARD]
         flags = ["--ckpt", tmp_path / "ckpt", "--data", cohort.path, "--out", out, "--seed", 5, "--views.count", 3]
-        words = [sys.executable, *map(str, (*runner, *flags, "--workers", workers))]
+        joined = ["--processes.coordinator", address, "--processes.count", processes, "--processes.index", process]
+        words = [sys.executable, *map(str, (*runner, *flags, *joined, "--workers", workers))]
         # Naming GLIBC_TUNABLES keeps the command from starting itself twice.
         env = environment(GLIBC_TUNABLES="", XDG_CACHE_HOME=str(tmp_path / "cache"))
         return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -261,6 +263,7 @@ def test_a_killed_command_goes_on_where_it_was(out, expected, command):
 @pytest.mark.slow
 def test_processes_of_jax_distributed_share_the_work(out, expected, command):
     running = [command(1, process, 2) for process in range(2)]
-    for said in [finish(process) for process in running]:
-        assert "'train': 9, 'validation': 3, 'test': 6" in said
+    first, second = (finish(process) for process in running)
+    assert "'train': 9, 'validation': 3, 'test': 6" in first
+    assert "'train': 9" not in second  # what is said once
     assert files(out) == expected

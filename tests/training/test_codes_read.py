@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering

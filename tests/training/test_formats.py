@@ -11,7 +11,8 @@ import pytest
 import tiny
 
 from biomechjax.cohort.folder import Cohort, write_cohort
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError, Stopped
 from biomechjax.parallel.strategies import Runner

@@ -10,7 +10,8 @@ import pytest
 import tiny
 
 from biomechjax.cohort.folder import write_cohort
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import ask
