@@ -11,7 +11,7 @@ RUFF_PATHS := biomechjax scripts configs tests
 
 quickstart: $(RUN)/eval/metrics.json
 
-# Each step writes its folder whole or not at all; a stopped training goes on where it was.
+# Each step writes its folder whole or not at all, and goes on where it was when it was stopped.
 $(RUN)/cohort: | $(VENV)/installed
 	$(BIN)/python scripts/prepare_data.py --source synthetic --participants 600 --visit short --out $@
 $(RUN)/tokenizer/motion_tokenizer: | $(RUN)/cohort

@@ -28,9 +28,11 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def resumed_folder(path: Path | str, key: str) -> Iterator[Path]:
+def resumed_folder(path: Path | str, key: str, finish: bool = True) -> Iterator[Path]:
     """As `new_folder`, but what is in the temporary folder stays when the block fails or the process dies, and the next
     block with the same key goes on with it.
+
+    Several processes may fill one folder; all but one do not `finish`, which leaves it to that one to give the name.
 
     Raises:
         InputError: `path` exists already.
@@ -39,7 +41,8 @@ def resumed_folder(path: Path | str, key: str) -> Iterator[Path]:
     work = path.with_name(f".{path.name}.unfinished-{key}")
     work.mkdir(exist_ok=True)
     yield work
-    work.rename(path)
+    if finish:
+        work.rename(path)
 
 
 def _free(path: Path | str) -> Path:

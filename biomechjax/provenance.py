@@ -1,9 +1,13 @@
 """Where what is written comes from: the version of this code, and the files it was made of."""
 
 import hashlib
+import importlib.metadata
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+
+ROOMS = Path(__file__).parent
+CALCULATING = ("numpy", "scipy", "jax")
 
 
 def git_commit() -> str:
@@ -17,10 +21,21 @@ def git_commit() -> str:
     return commit.stdout.strip() or "unknown"
 
 
+def sha256(path: Path) -> str:
+    """The hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256_of(files: Iterable[Path]) -> dict[str, str]:
     """File name to the hash of its content."""
-    digests = {}
-    for path in files:
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    return {path.name: sha256(path) for path in files}
+
+
+def resume_key(settings: object, rooms: Iterable[str]) -> str:
+    """Tells apart what would give other files: settings, the code of these rooms, and the libraries that calculate."""
+    digest = hashlib.sha256(repr((settings, [importlib.metadata.version(name) for name in CALCULATING])).encode())
+    for room in rooms:
+        for file in sorted(p for p in (ROOMS / room).rglob("*") if p.suffix in (".py", ".toml", ".xml")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import jax
 import tyro
+from benchmark_data import data_works
 from benchmark_decoder import decoder_work, generation_work, lora_work
 from benchmark_timing import Work, compare
 from benchmark_tokenizer import works
@@ -81,12 +82,30 @@ class Lora:
 
 
 @dataclasses.dataclass(frozen=True)
+class Batches:
+    """Packed batches of token records, and training steps on them beside such with one example in each row."""
+
+    data: Path
+    """Token records, from tokenize_data.py."""
+    config: Path = Path("configs/quickstart.py")
+    """Of the decoder that takes the steps."""
+    batch: int = 13
+    """Rows of a batch."""
+    length: int = 512
+    """Tokens of a row."""
+
+    def works(self) -> list[Work]:
+        return data_works(self.data, self.config, self.batch, self.length)
+
+
+@dataclasses.dataclass(frozen=True)
 class Arguments:
     work: Annotated[
         Annotated[Tokenizer, tyro.conf.subcommand("tokenizer")]
         | Annotated[Decoder, tyro.conf.subcommand("decoder")]
         | Annotated[Generation, tyro.conf.subcommand("generation")]
-        | Annotated[Lora, tyro.conf.subcommand("lora")],
+        | Annotated[Lora, tyro.conf.subcommand("lora")]
+        | Annotated[Batches, tyro.conf.subcommand("batches")],
         tyro.conf.arg(name=""),
     ]
     rounds: int = 20

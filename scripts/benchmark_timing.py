@@ -30,13 +30,16 @@ class Work:
         name: as in the table.
         calls: by who does it, what does it once and returns when it is done.
         operations: floating-point operations, as the architecture states its products; 0 where they are not counted.
-        tokens: that it is about; 0 where there are none.
+        tokens: that it is about, padding left out, by who does it where they differ; 0 where there are none.
     """
 
     name: str
     calls: dict[str, Callable[[], Any]]
     operations: float = 0.0
-    tokens: int = 0
+    tokens: float | dict[str, float] = 0
+
+    def tokens_of(self, who: str) -> float:
+        return self.tokens[who] if isinstance(self.tokens, dict) else self.tokens
 
 
 def torch_threads() -> None:
@@ -76,8 +79,8 @@ def compare(works: list[Work], rounds: int, out: Path | None, arguments: Any) ->
             "work": work.name,
             "who": who,
             "seconds": taken,
-            "ours_is_faster_by": None if who == OURS else taken / seconds[OURS],
-            "tokens_per_second": work.tokens / taken or None,
+            "ours_is_faster_by": None if who == OURS else _ratio(work, seconds, who),
+            "tokens_per_second": work.tokens_of(who) / taken or None,
             "gflops": work.operations / taken / 1e9 or None,
             "of_product": work.operations / taken / rate or None,
         }
@@ -89,6 +92,12 @@ def compare(works: list[Work], rounds: int, out: Path | None, arguments: Any) ->
         report = {"rows": rows, "product_gflops": rate / 1e9, "machine": machine(), "arguments": arguments}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(report, indent=1, default=str) + "\n")
+
+
+def _ratio(work: Work, seconds: dict[str, float], who: str) -> float:
+    """How many times as long somebody takes as we do, for as many tokens."""
+    mine, theirs = work.tokens_of(OURS), work.tokens_of(who)
+    return seconds[who] / seconds[OURS] * (mine / theirs if theirs else 1.0)
 
 
 def print_table(rows: list[dict[str, Any]], rate: float, console: Console) -> None:

@@ -14,7 +14,8 @@ import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
-from biomechjax.evaluation.evaluate import evaluate, print_tables, write_results
+from biomechjax.evaluation.evaluate import evaluate, write_results
+from biomechjax.evaluation.tables import print_tables
 from biomechjax.evaluation.tokenizer import (
     TrainedTokenizer,
     draw_example,
@@ -35,13 +36,14 @@ class Arguments:
     """Token records of a decoder, cohort folders of tokenizers; by default those of the training, of which only `split`
     is evaluated."""
     out: Path | None = None
-    """Folder for metrics.json, and predictions.jsonl of a decoder, table.csv and reconstruction.png of a tokenizer; by
-    default `eval` in the checkpoint."""
+    """Folder for metrics.json; of a decoder also predictions.jsonl, tables.csv and tables.tex, of a tokenizer table.csv
+    and reconstruction.png; by default `eval` in the checkpoint."""
     split: Literal["validation", "test"] = "test"
     answers: Literal["free", "constrained"] = "free"
     """Of a decoder: anything, which may not parse and is then counted as wrong, or among those that the task allows."""
     probabilities: bool = False
-    """Of a decoder: write into predictions.jsonl also how likely each option of a label is."""
+    """Of a decoder: ask also how likely each option of a label is, into predictions.jsonl, and in metrics.json how well
+    that is calibrated."""
 
 
 def main() -> None:
@@ -58,13 +60,15 @@ def main() -> None:
 def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
     (ckpt,), data = args.ckpt, args.data[0] if args.data else None
     model = TrainedDecoder.load(ckpt)
+    if not data and ", " in model.run["data_hash"]:
+        raise InputError(f"{ckpt}: trained on several folders of records ({model.run['data']}); name one with --data")
     records = Records(data or model.run["data"])
     if not data and records.hash != model.run["data_hash"]:
         raise InputError(f"{records.path}: changed since the decoder was trained; name the records with --data")
     metrics, answered = evaluate(model, records, args.split, args.answers == "constrained", args.probabilities)
     print_tables(metrics, console)
     write_results(metrics, answered, model.run, out)
-    console.print(f"wrote {out / 'metrics.json'} and {out / 'predictions.jsonl'}")
+    console.print(f"wrote metrics.json, predictions.jsonl, tables.csv and tables.tex in {out}")
 
 
 def evaluate_tokenizers(args: Arguments, out: Path, console: Console) -> None:

@@ -4,6 +4,7 @@ Answers, which alone carry loss, stand in [brackets].
 """
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -12,24 +13,25 @@ from rich.console import Console
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
-from biomechjax.data.records import Records
 from biomechjax.data.show import fill, show_row
 from biomechjax.errors import InputError
 from biomechjax.language.vocabulary import Vocabulary
 from biomechjax.training.config import DecoderExperiment
-from biomechjax.training.decoder import codes_read, text_vocabulary, training_batches, training_records
+from biomechjax.training.decoder import codes_read, open_sources, text_vocabulary, training_records, training_rows
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    data: Path
+    data: tuple[Path, ...]
     """Token records, from tokenize_data.py."""
     experiment: Annotated[DecoderExperiment, tyro.conf.arg(name="")]
     ckpt: Path | None = None
     """A run of train.py whose vocabulary is to be used, as that of a pretrained Gemma; by default the one that a
     training from scratch would learn."""
     batches: int = 1
-    """How many, from the first."""
+    """How many, from the first of a stage."""
+    stage: int = 0
+    """Which of the `stages` of the config; by default, or when there are none, the first."""
     rows: int = 4
     """Rows to print of each; the fill rate is of all."""
 
@@ -38,28 +40,33 @@ def main() -> None:
     args = parse(Arguments, __doc__)
     if args.batches < 1 or args.rows < 0:
         raise InputError(f"--batches {args.batches} --rows {args.rows}: expected at least 1 batch and 0 rows")
-    records = Records(args.data)
-    read = codes_read(args.experiment, records)
+    sources = open_sources(args.data)
+    read = codes_read(args.experiment, sources[0])
+    tokenizer = sources[0].tokenizer
     try:
         saved = args.ckpt and Vocabulary.load(args.ckpt / "vocabulary")
     except ValueError as e:
         raise InputError(f"{args.ckpt}: {e}") from e
-    codes = read * records.tokenizer.config.codebook_size
+    codes = read * tokenizer.config.codebook_size
     if saved and (saved.levels, saved.codebook_size) != (read, codes):
         raise InputError(
             f"{args.ckpt}: its vocabulary has {saved.codebook_size} codes for {saved.levels} a step, the records as "
             f"read here {codes} for {read}; give the --config and --codes-per-step of its training"
         )
-    vocabulary = saved or text_vocabulary(args.experiment, records.tokenizer, read)
-    shown = training_records(records, read)
-    stream = training_batches(args.experiment, shown, vocabulary, named=True)
+    vocabulary = saved or text_vocabulary(args.experiment, tokenizer, read)
+    stages = training_rows(args.experiment, [training_records(s, read) for s in sources], vocabulary)
+    if not 0 <= args.stage < len(stages):
+        raise InputError(f"--stage {args.stage}: the training has {len(stages)}, from 0 on")
+    stream = stages[args.stage][1]
+    rows = itertools.chain.from_iterable(stream.window(*divmod(n, stream.windows)) for n in itertools.count())
     console = Console(highlight=False)
     rates = []
     for number in range(args.batches):
-        batch = next(stream)
-        for row in range(min(args.rows, len(batch["tokens"]))):
+        examples = list(itertools.islice(rows, args.experiment.train.batch_size))
+        batch = [stream.render(row) for row in examples]
+        for row in range(min(args.rows, len(batch))):
             console.rule(f"batch {number + 1}, row {row + 1}")
-            console.print(show_row(batch, row, shown, vocabulary))
+            console.print(show_row(batch[row], examples[row], stream.schedule.records, vocabulary))
         rates.append(fill(batch))
     packed, padded = (sum(r) / len(r) for r in zip(*rates, strict=True))
     console.rule()

@@ -15,8 +15,8 @@ from biomechjax.training.decoder import train_decoder
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    data: Path
-    """Token records, from tokenize_data.py."""
+    data: tuple[Path, ...]
+    """Token records, from tokenize_data.py: one folder, or several of one tokenizer."""
     out: Path
     """Checkpoint folder to write or to go on with."""
     experiment: Annotated[DecoderExperiment, tyro.conf.arg(name="")]

@@ -15,7 +15,8 @@ import pytest
 import tiny
 
 from biomechjax.cohort.folder import Cohort
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 
 

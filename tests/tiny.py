@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 
 from biomechjax.cohort.folder import Cohort, write_cohort
+from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.records import Record
+from biomechjax.data.stream import PackedRows, Rows, packed_batches
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params, init_params
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
@@ -156,7 +160,24 @@ def record(number: int, codes: int = 20, **labels: str | float) -> Record:
         "affected_side": "left",
         "walking_speed_m_s": round(float(rng.uniform(0.3, 1.6)), 2),
     }
-    views = rng.integers(0, TOKENIZER.codebook_size, (2, codes)).tolist()
+    views = list(rng.integers(0, TOKENIZER.codebook_size, (2, codes), np.int32))
     return Record(
         f"sub-{number:02d}", f"trial-{number:02d}", labels or known, views, [1.0, 1.0], rng.normal(size=33).tolist()
     )
+
+
+def packed_rows(
+    records: Sequence[Record],
+    length: int,
+    batch_size: int,
+    mixture: MixtureConfig = MixtureConfig(),
+    room: int = 0,
+    seed: int = 0,
+    words: Vocabulary | None = None,
+) -> PackedRows:
+    return PackedRows([records], Renderer(words or vocabulary()), mixture, Rows(length, batch_size, room), seed)
+
+
+def batches(*args: Any, share: tuple[int, int] = (0, 1), **settings: Any) -> grain.DatasetIterator:
+    """The stream of `packed_rows`, for one of so many processes."""
+    return packed_batches([(0, packed_rows(*args, **settings))], *share)

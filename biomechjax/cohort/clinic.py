@@ -5,13 +5,11 @@ capture noise), not a source of findings about patients.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import scipy
 
 from biomechjax.cohort.activities import Length
 from biomechjax.cohort.activities import visit as visit_tests
@@ -23,8 +21,8 @@ from biomechjax.cohort.signals import RATE_HZ
 from biomechjax.cohort.splits import assign_splits
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
-from biomechjax.motion.format import SHIPPED
 from biomechjax.motion.recording import Recording
+from biomechjax.provenance import resume_key
 
 
 def simulate(
@@ -70,21 +68,12 @@ def simulate(
         columns=COLUMNS,
         workers=workers,
         progress=progress,
-        resume_key=_key(participants, seed, visit),
+        resume_key=resume_key((participants, seed, visit), ("motion", "cohort")),
     )
 
 
 def _generator(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, index])
-
-
-def _key(*settings: int | str) -> str:
-    """Tells apart what would give other files: settings, this program, and the libraries that calculate."""
-    digest = hashlib.sha256(repr((settings, np.__version__, scipy.__version__)).encode())
-    for room in (Path(__file__).parent, SHIPPED.parent):
-        for file in sorted(p for p in room.rglob("*") if p.suffix in (".py", ".toml", ".xml")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _trials(seed: int, length: Length, row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:

@@ -47,6 +47,19 @@ class Trial:
     path: Path
     labels: dict[str, str | float]
 
+    @property
+    def channels(self) -> Path:
+        """The table of the columns."""
+        return self._beside("channels.tsv")
+
+    @property
+    def sidecar(self) -> Path:
+        """The file with the sampling frequency."""
+        return self._beside("motion.json")
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name.removesuffix("motion.tsv") + ending)
+
 
 @dataclasses.dataclass(frozen=True)
 class Cohort:
@@ -111,12 +124,10 @@ class Cohort:
                 is not finite, the sampling frequency is not positive, or a channel is unknown, stands twice, or has
                 another unit than the format.
         """
-        stem = str(trial.path).removesuffix("_motion.tsv")
-        sidecar = Path(stem + "_motion.json")
-        rate = read_object(sidecar).get("SamplingFrequency")
+        rate = read_object(trial.sidecar).get("SamplingFrequency")
         if not isinstance(rate, int | float) or not rate > 0:
-            raise InputError(f"{sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0")
-        columns = _read_channels(Path(stem + "_channels.tsv"), self.format)
+            raise InputError(f"{trial.sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0")
+        columns = _read_channels(trial.channels, self.format)
         numbers = read_matrix(trial.path, len(columns))
         values = np.zeros((len(numbers), self.format.size), np.float32)
         values[:, columns] = numbers
@@ -173,14 +184,13 @@ def _trial(root: Path, person: str, about: dict[str, str | float], row: dict[str
         raise InputError(f"{scans}: {name!r}; expected motion/sub-ID_task-LABEL_tracksys-NAME_run-NN_motion.tsv")
     if match[1] != person:
         raise InputError(f"{scans}: {name!r} is of participant {match[1]}, not {person}")
-    file = root / person / name
-    stem = name.removesuffix("_motion.tsv")
-    for needed in (file, root / person / f"{stem}_channels.tsv", root / person / f"{stem}_motion.json"):
-        if not needed.is_file():
-            raise InputError(f"{needed}: absent, though {scans} lists {name}")
     labels = {c: v for c, v in about.items() if c != "split"} | typed(row, numbers - {"filename"})
     del labels["filename"]
-    return Trial(person, match[2], int(match[3]), file, labels)
+    trial = Trial(person, match[2], int(match[3]), root / person / name, labels)
+    for needed in (trial.path, trial.channels, trial.sidecar):
+        if not needed.is_file():
+            raise InputError(f"{needed}: absent, though {scans} lists {name}")
+    return trial
 
 
 def _read_channels(path: Path, format: MotionFormat) -> list[int]:

@@ -1,100 +1,88 @@
-"""Packed batches for the decoder: ragged examples side by side in rows of one length, resumed exactly through grain."""
+"""Ragged examples side by side in rows of one length."""
 
-import dataclasses
-import functools
 from collections.abc import Sequence
 
-import grain
 import numpy as np
 
-from biomechjax.data.examples import Renderer
-from biomechjax.data.mixture import MixtureConfig, draw_example
-from biomechjax.data.records import Record
-from biomechjax.errors import InputError
-from biomechjax.language.decoder import BRANCHES
-from biomechjax.tasks.registry import TASKS
+from biomechjax.data.examples import Example, Renderer
 
-# Unless it is said, one position in so many may carry loss; logits are computed for these alone.
-ANSWER_SHARE = 3
-BINS = 16
-TASKS_PER_DRAW = 3  # a record comes up once an epoch for every so many tasks it is asked
+# Of the room that is left in a row, one token in so many may stay empty for a question not to be dropped.
+SLACK = 128
 
 
-def packed_batches(
-    records: Sequence[Record],
-    renderer: Renderer,
-    mixture: MixtureConfig,
-    length: int,
-    batch_size: int,
-    seed: int,
-    answers: int = 0,
-    named: bool = False,
-) -> grain.DatasetIterator:
-    """An endless iterator of batches; every epoch draws other views, parts, questions and wordings.
+def pack(
+    sizes: Sequence[tuple[int, Sequence[int], Sequence[int]]], length: int, room: int, most: int
+) -> list[list[tuple[int, list[int]]]]:
+    """Rows of (example, which of its turns), so that little room is left and few turns are dropped.
 
-    Each batch holds int32 arrays: tokens, positions, segment_ids [B,T] (see `pack_row`), and the positions that carry
-    loss: loss_positions, targets [B,P] with float32 loss_weights [B,P], P = `answers`, or T // 3 for 0. If `named`,
-    also records [B,T], which of `records` each token is about.
+    The largest example that leaves room for another goes in first; the one that fills the row best ends it, without
+    such of its turns as do not fit. Every example is in one row, with one turn at least.
 
-    Raises:
-        InputError: no record is asked any question, a label fits no answer, or (while iterating) an example does not
-            fit a row.
+    Args:
+        sizes: of each example, as `Renderer.sizes`; its context and its first turn must fit a row.
+        length, room: tokens of a row, and how many of them may be answers.
+        most: examples in a row.
     """
-    room = answers or length // ANSWER_SHARE
-    # Every answer is spelled out once here, so that a label which fits no answer is refused before training starts.
-    spelled = [[t.answer_text(r.labels) for t in TASKS if t.asked_of(r.labels)] for r in records]
-    # A walk is asked eleven things and quiet standing one: it comes up more often, if not eleven times.
-    asked = [i for i, a in enumerate(spelled) for _ in range(-(-len(a) // TASKS_PER_DRAW))]
-    if not asked:
-        raise InputError("no training record has a label that a task asks for; check the columns of the cohort")
+    turns = max((len(t) for _, t, _ in sizes), default=0)
+    # Tokens and answers of each example with its first 1, 2, ... turns; more than it has never fit.
+    tokens = np.full((len(sizes), turns), length + 1)
+    answers = np.full((len(sizes), turns), room + 1)
+    whole = np.zeros(len(sizes), int)  # turns of each example that fit a row of its own
+    for i, (context, of_turns, of_answers) in enumerate(sizes):
+        tokens[i, : len(of_turns)] = context + np.cumsum(of_turns)
+        answers[i, : len(of_turns)] = np.cumsum(of_answers)
+        whole[i] = np.count_nonzero((tokens[i] <= length) & (answers[i] <= room))
+    every = np.arange(len(sizes))
+    full, full_answers = (x[every, whole - 1] for x in (tokens, answers))
+    dropped = whole[:, None] - np.arange(1, turns + 1)
+    least, largest = tokens[:, 0].min(initial=length), full.max(initial=0)
+    step = 1 + length // SLACK
+    waiting = np.ones(len(sizes), bool)
+    rows = []
+    while waiting.any():
+        row: list[tuple[int, int]] = []
+        left, left_answers = length, room
+        while len(row) < most:
+            # While the row does not end with it, the largest that leaves room for another.
+            fits = waiting & (full <= left - least) & (full_answers <= left_answers) & (left > largest)
+            i = int(np.argmax(np.where(fits, full, -1)))
+            kept = int(whole[i])
+            if not fits[i]:
+                ends = waiting[:, None] & (tokens <= left) & (answers <= left_answers)
+                value = np.where(ends, tokens // step * (turns + 1) - dropped, -turns - 1)
+                i, kept = (int(x) for x in np.unravel_index(np.argmax(value), value.shape))
+                if not ends[i, kept]:
+                    break
+                kept += 1
+            waiting[i] = False
+            row.append((i, kept))
+            left -= int(tokens[i, kept - 1])
+            left_answers -= int(answers[i, kept - 1])
+        kept_turns = [(i, list(range(kept))) for i, kept in row]
+        # What was dropped in one piece may leave room for a part of it.
+        dropped_turns = [(i, t) for i, kept in row for t in range(kept, len(sizes[i][1]))]
+        for i, t in sorted(dropped_turns, key=lambda it: -sizes[it[0]][1][it[1]]):
+            if sizes[i][1][t] <= left and sizes[i][2][t] <= left_answers:
+                next(turns for j, turns in kept_turns if j == i).append(t)
+                left, left_answers = left - sizes[i][1][t], left_answers - sizes[i][2][t]
+        rows.append(kept_turns)
+    return rows
 
-    vocabulary = renderer.vocabulary
 
-    def draw(number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        record = records[number]
-        example = draw_example(record, mixture, vocabulary.codebook_size, vocabulary.levels, rng)
-        columns = renderer.render(example)
-        while (len(columns["tokens"]) > length or columns["answers"].sum() > room) and len(example.turns) > 1:
-            example = dataclasses.replace(example, turns=example.turns[:-1])
-            columns = renderer.render(example)
-        if len(columns["tokens"]) > length or columns["answers"].sum() > room:
-            raise InputError(
-                f"{record.trial}: {len(columns['tokens'])} tokens with one question, {columns['answers'].sum()} of "
-                f"them its answer, do not fit rows of {length} with {room} of answers; raise --row-length, "
-                "--row-answers, or lower --mixture.longest"
-            )
-        if named:
-            columns["records"] = np.full(len(columns["tokens"]), number, np.int32)
-        return columns | {"answered": np.ones(columns["answers"].sum(), np.int32)}
+def render_row(renderer: Renderer, examples: Sequence[Example], length: int, room: int) -> dict[str, np.ndarray]:
+    """What the decoder takes of a row, `length` tokens of which `room` are answers at most.
 
-    names = ("tokens", "branches", "positions", "answers", *(["records"] if named else []))
-    dataset = grain.MapDataset.source(asked).seed(seed).shuffle().repeat().random_map(draw).to_iter_dataset()
-    packed = grain.experimental.FirstFitPackIterDataset(
-        # A row is full when it has no room for the tokens or none for the answers.
-        dataset,
-        length_struct={n: length for n in names} | {"answered": room},
-        num_packing_bins=BINS,
-        seed=seed,
-    )
-    return iter(packed.map(functools.partial(pack_row, room=room)).batch(batch_size, drop_remainder=True))
-
-
-def pack_row(row: dict[str, np.ndarray], room: int) -> dict[str, np.ndarray]:
-    """A row as grain packs it, [T] each, to what the decoder takes, `room` answer tokens at most.
-
-    segment_ids are the single source of masking: example * BRANCHES + branch, 0 on padding. A position carries loss
-    if the token after it, in the same segment, is an answer token.
+    int32 arrays: tokens, positions, segment_ids [T], 0 on padding; loss_positions, targets [P] with float32
+    loss_weights [P], P = `room`. segment_ids are the single source of masking: a position carries loss if the token
+    after it, in the same segment, is an answer token.
     """
-    example = row["tokens_segment_ids"]
-    segment = np.where(example > 0, example * BRANCHES + row["branches"], 0).astype(np.int32)
-    predicts = np.flatnonzero((row["answers"][1:] == 1) & (segment[1:] == segment[:-1]))
+    row = renderer.render(examples)
+    segment, answers = row["segment_ids"], row.pop("answers")
+    predicts = np.flatnonzero((answers[1:] == 1) & (segment[1:] == segment[:-1]))
     pad = (0, room - len(predicts))
-    named = {"records": row["records"]} if "records" in row else {}
-    return named | {
-        "tokens": row["tokens"],
-        "positions": row["positions"],
-        "segment_ids": segment,
+    targets = row["tokens"][predicts + 1]
+    return {k: np.pad(v, (0, length - len(v))) for k, v in row.items()} | {
         "loss_positions": np.pad(predicts, pad).astype(np.int32),
-        "targets": np.pad(row["tokens"][predicts + 1], pad).astype(np.int32),
+        "targets": np.pad(targets, pad),
         "loss_weights": np.pad(np.ones(len(predicts), np.float32), pad),
     }

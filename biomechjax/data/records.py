@@ -1,46 +1,38 @@
-"""Token records: a cohort after the tokenizer, one ArrayRecord file per split.
+"""Token records: a cohort after the tokenizer, as ArrayRecord shards of a fixed number of trials.
 
 RECORDS/
-  manifest.json        counts, hashes, the cohort's name and whether it is simulated
-  train.arrayrecord    one JSON object per trial, see Record
-  validation.arrayrecord, test.arrayrecord
-  motion_tokenizer/    the tokenizer that wrote them
+  manifest.json                           counts and hashes of the shards, the cohort's name and whether it is simulated
+  train-00000-of-00007.arrayrecord        one JSON object per trial, see Record
+  train-00000-of-00007.arrayrecord.sha256
+  validation-..., test-...                a split without trials has no shard
+  motion_tokenizer/                       the tokenizer that wrote them
 """
 
-import collections
 import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+import re
 from pathlib import Path
 from typing import Any
 
-import grain
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordWriter
-from rich.progress import track
 
-from biomechjax.atomic import new_folder
-from biomechjax.cohort.folder import SPLITS, Cohort, Trial
-from biomechjax.data.views import ViewConfig, views
+from biomechjax.cohort.folder import SPLITS
+from biomechjax.data.shards import ENDING, read_shard, shard_names
 from biomechjax.errors import InputError
-from biomechjax.motion.features import to_features
-from biomechjax.motion.recording import Recording
-from biomechjax.tokenizer.tokenizer import MotionTokenizer, Readied
-from biomechjax.workers import mapping
+from biomechjax.provenance import sha256
+from biomechjax.tokenizer.tokenizer import MotionTokenizer
 
-CHUNK = 64  # trials encoded together
-AHEAD = 2  # chunks that are read while one is encoded
+LAYOUT = 2  # of the folder; 1 had one file per split
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Record:
     """A tokenized trial.
 
     Attributes:
         participant, trial: who, and the motion file relative to the cohort.
         labels: what is known of the trial.
-        views: codes of each view of it; the first is the recording itself.
+        views: codes, int32 [n], of each view of it; the first is the recording itself.
         paces: how much faster each view is played.
         summary: [4 C + 1] mean, standard deviation, minimum and maximum of each feature, and seconds; what the
             classical baselines see.
@@ -49,141 +41,110 @@ class Record:
     participant: str
     trial: str
     labels: dict[str, str | float]
-    views: list[list[int]]
+    views: list[np.ndarray]
     paces: list[float]
     summary: list[float]
 
+    def to_json(self) -> bytes:
+        return json.dumps(dataclasses.asdict(self) | {"views": [v.tolist() for v in self.views]}).encode()
 
-def write_records(
-    tokenizer: MotionTokenizer, cohort: Cohort, out: Path, config: ViewConfig, seed: int = 0, workers: int = 1
-) -> dict[str, Any]:
-    """Tokenizes a cohort into a new folder and returns its manifest.
-
-    Args:
-        workers: processes that read movements and make views of them; the result does not depend on it.
-    """
-    sided = [t for t in cohort.trials if {"left", "right"} & set(t.labels.values())]
-    if config.mirrored and sided:
-        raise InputError(f"{sided[0].path}: its labels name a side, so mirrored views of it would be mislabelled")
-    with new_folder(out) as work, mapping(_Reader(tokenizer, cohort, config, seed), workers) as mapped:
-        files = {}
-        for split in SPLITS:
-            trials = cohort.trials_of(split)
-            path = work / f"{split}.arrayrecord"
-            writer = ArrayRecordWriter(str(path), "group_size:1")
-            jobs = [(i, trial, split == "train") for i, trial in enumerate(trials)]
-            chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-            for read in track(_ahead(mapped, chunks), f"tokenizing {split} trials", len(chunks), transient=True):
-                codes = iter(tokenizer.encode_readied([v for _, readied in read for v in readied]))
-                for record, readied in read:
-                    found = dataclasses.replace(record, views=[next(codes).tolist() for _ in readied])
-                    writer.write(json.dumps(dataclasses.asdict(found)).encode())
-            writer.close()
-            files[split] = {"records": len(trials), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        tokenizer.save(work / "motion_tokenizer")
-        manifest = {
-            "cohort": cohort.name,
-            "simulated": cohort.simulated,
-            "cohort_hash": cohort.data_hash(),
-            "views": dataclasses.asdict(config),
-            "seed": seed,
-            "splits": files,
-        }
-        (work / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    return manifest
+    @classmethod
+    def from_json(cls, text: bytes) -> "Record":
+        fields = json.loads(text)
+        return cls(**fields | {"views": [np.array(v, np.int32) for v in fields["views"]]})
 
 
-Job = tuple[int, Trial, bool]
-"""Number of the trial in its split, the trial, and whether to make views of it."""
-Read = tuple[Record, list[Readied]]
-"""A record that lacks the codes of its views, and these before they are encoded."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reader:
-    """What a worker needs to read a trial."""
-
-    tokenizer: MotionTokenizer
-    cohort: Cohort
-    config: ViewConfig
-    seed: int
-
-    def __call__(self, job: Job) -> Read:
-        number, trial, varied = job
-        recording = self.cohort.read(trial)
-        rng = np.random.default_rng((self.seed, number))
-        made = views(recording, self.config, rng) if varied else [recording]
-        record = Record(
-            trial.participant,
-            str(trial.path.relative_to(self.cohort.path)),
-            trial.labels,
-            [],
-            [v.rate_hz / recording.rate_hz for v in made],
-            summary(self.tokenizer, recording),
-        )
-        return record, [self.tokenizer.ready(v) for v in made]
-
-
-def _ahead(mapped: Callable[[list[Job]], Iterable[Read]], chunks: Iterable[list[Job]]) -> Iterator[list[Read]]:
-    """Each chunk read, while the next ones are being read already."""
-    under_way: collections.deque[Iterable[Read]] = collections.deque()
-    for chunk in chunks:
-        under_way.append(mapped(chunk))
-        if len(under_way) > AHEAD:
-            yield list(under_way.popleft())
-    while under_way:
-        yield list(under_way.popleft())
-
-
-def summary(tokenizer: MotionTokenizer, recording: Recording) -> list[float]:
-    """Simple features [4 C + 1] of a whole trial, as `Record.summary`."""
-    at_rate = recording.resampled(tokenizer.config.rate_hz)
-    x, _ = to_features(at_rate.format, at_rate.rate_hz, at_rate.values)
-    x = x * at_rate.observed
-    parts = [x.mean(0), x.std(0), x.min(0), x.max(0), [at_rate.duration_s]]
-    return [round(float(v), 5) for v in np.concatenate(parts)]
+_PARTICIPANT = re.compile(rb'\{"participant": ("(?:[^"\\]|\\.)*")')  # how to_json begins
 
 
 class Records:
     """A folder of token records, checked when opened.
 
-    Attributes: path, manifest, tokenizer (loaded), hash (of the manifest, which holds the hashes of the files).
+    Attributes: path, manifest, tokenizer (loaded), hash (of the manifest, which holds the hashes of the files),
+    participants (each with the split they are in).
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Raises InputError: no records folder, a file missing or with another hash, a participant in two splits."""
+        """Raises InputError: no records folder or one of another layout; a file missing, too many, or with another
+        hash; other counts; a participant in two splits."""
         self.path = Path(path)
-        try:
-            text = (self.path / "manifest.json").read_bytes()
-            self.manifest = json.loads(text)
-            files = self.manifest["splits"]
-        except (OSError, ValueError, KeyError) as e:
-            raise InputError(f"{path}: no token records ({e}); give the --out of tokenize_data.py") from e
-        for split, entry in files.items():
-            file = self.path / f"{split}.arrayrecord"
-            if not file.is_file():
-                raise InputError(f"{file}: missing; run tokenize_data.py again")
-            if hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"]:
-                raise InputError(f"{file}: not the file that the manifest describes; run tokenize_data.py again")
-        self.hash = hashlib.sha256(text).hexdigest()
+        self.manifest = self.read_manifest(self.path)
+        self.hash = sha256(self.path / "manifest.json")
+        self._splits: dict[str, list[Record]] = {}
+        self.participants = self._check()
         self.tokenizer = MotionTokenizer.load(self.path / "motion_tokenizer")
+
+    @staticmethod
+    def read_manifest(path: Path) -> dict[str, Any]:
+        """`manifest.json` of a folder of records, whose shards are not looked at.
+
+        Raises:
+            InputError: there is none, or one of another layout.
+        """
+        file = path / "manifest.json"
+        try:
+            manifest = json.loads(file.read_bytes())
+            layout = manifest.get("layout")
+        except (OSError, ValueError, AttributeError) as e:
+            raise InputError(f"{path}: no token records ({e}); give the --out of tokenize_data.py") from e
+        if layout != LAYOUT:
+            raise InputError(f"{file}: layout {layout!r}; this version reads {LAYOUT}; run tokenize_data.py again")
+        return manifest
+
+    def _check(self) -> dict[str, str]:
+        try:
+            entries = {
+                split: (entry["records"], {name: (s["records"], s["sha256"]) for name, s in entry["shards"].items()})
+                for split, entry in self.manifest["splits"].items()
+            }
+            files = {f"motion_tokenizer/{name}": digest for name, digest in self.manifest["tokenizer"].items()}
+        except (KeyError, TypeError, AttributeError) as e:
+            raise self._bad("manifest.json", f"not as layout {LAYOUT} has it ({e!r})") from e
+        if list(entries) != list(SPLITS):
+            raise self._bad("manifest.json", f"splits {', '.join(entries)}; expected {', '.join(SPLITS)}")
+        for name, digest in files.items():
+            self._check_hash(name, digest)
+        known = {name for _, shards in entries.values() for name in shards}
+        if strange := sorted(f.name for f in self.path.glob(f"*{ENDING}") if f.name not in known):
+            raise self._bad(strange[0], "not one of the shards that the manifest names")
         seen: dict[str, str] = {}
-        for split in files:
-            for record in self.read(split):
-                if seen.setdefault(record.participant, split) != split:
-                    raise InputError(
-                        f"{path}: participant {record.participant} is in {seen[record.participant]} and in {split}"
-                    )
+        for split, (count, shards) in entries.items():
+            if list(shards) != shard_names(split, len(shards)):
+                raise self._bad("manifest.json", f"split {split}: not all of its shards: {', '.join(shards)}")
+            if (total := sum(n for n, _ in shards.values())) != count:
+                raise self._bad("manifest.json", f"split {split}: {count} records, but {total} in its shards")
+            for name, (number, digest) in shards.items():
+                self._check_hash(name, digest)
+                texts = read_shard(self.path / name)
+                if len(texts) != number:
+                    raise self._bad(name, f"{len(texts)} records; the manifest says {number}")
+                # Only who it is about is parsed of a record here: its codes take longer than all else of opening.
+                people = {match[1] if (match := _PARTICIPANT.match(text)) else b"" for text in texts}
+                if b"" in people:
+                    raise self._bad(name, "its records do not begin with the participant")
+                for person in sorted(map(json.loads, people)):
+                    if seen.setdefault(person, split) != split:
+                        raise InputError(f"{self.path}: participant {person} is in {seen[person]} and in {split}")
+        return seen
+
+    def _check_hash(self, name: str, digest: str) -> None:
+        if not (self.path / name).is_file():
+            raise self._bad(name, "missing")
+        if sha256(self.path / name) != digest:
+            raise self._bad(name, "not the file that the manifest describes")
+
+    def _bad(self, name: str, what: str) -> InputError:
+        return InputError(f"{self.path / name}: {what}; run tokenize_data.py again")
 
     def read(self, split: str) -> list[Record]:
-        """All records of a split.
+        """All records of a split; they are read once and shared by all who ask.
 
         Raises:
             InputError: there is no such split.
         """
         if split not in self.manifest["splits"]:
             raise InputError(f"{self.path}: split {split!r}; expected one of {list(self.manifest['splits'])}")
-        if not self.manifest["splits"][split]["records"]:
-            return []
-        source = grain.sources.ArrayRecordDataSource([str(self.path / f"{split}.arrayrecord")])
-        return [Record(**json.loads(source[i])) for i in range(len(source))]
+        if split not in self._splits:
+            shards = (read_shard(self.path / name) for name in self.manifest["splits"][split]["shards"])
+            self._splits[split] = [Record.from_json(text) for texts in shards for text in texts]
+        return self._splits[split]

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import transformers
+from numpy.typing import ArrayLike
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from biomechjax.errors import InputError
@@ -87,21 +89,20 @@ class Vocabulary:
         """Ids of the text alone: no special token is added, and one that the text spells out stays plain text."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
-    def encode_motion(self, codes: Iterable[int]) -> list[int]:
+    def encode_motion(self, codes: ArrayLike) -> list[int]:
         """Ids of one movement, opened and closed: [motion_start, motion_offset + code, ..., motion_end].
 
         Raises:
             ValueError: a code lies outside the codebook.
         """
-        ids = [self.motion_start]
-        for i, code in enumerate(codes):
-            if not 0 <= code < self.codebook_size:
-                raise ValueError(
-                    f"movement code {i} is {code}; the codebook has codes 0 to {self.codebook_size - 1}, so "
-                    "this vocabulary belongs to another movement tokenizer"
-                )
-            ids.append(self.motion_offset + int(code))
-        return [*ids, self.motion_end]
+        found = np.asarray(codes, np.int64)
+        outside = np.flatnonzero((found < 0) | (found >= self.codebook_size))
+        if outside.size:
+            raise ValueError(
+                f"movement code {outside[0]} is {found[outside[0]]}; the codebook has codes 0 to "
+                f"{self.codebook_size - 1}, so this vocabulary belongs to another movement tokenizer"
+            )
+        return [self.motion_start, *(found + self.motion_offset).tolist(), self.motion_end]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; a movement, whole or cut off, appears as `<motion 57 tokens>`, counting its codes.

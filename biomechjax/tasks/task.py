@@ -39,6 +39,20 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """How far off an answer may be before the error matters to a clinician.
+
+    Attributes:
+        value: the published minimal detectable change (more than what measuring a person again differs by) or minimal
+            clinically important difference, in the unit of the answer.
+        source: which of the two, of whom, and where it was published.
+    """
+
+    value: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Number:
     """A quantity with its unit, as in "1.23 m/s".
 
@@ -48,6 +62,7 @@ class Number:
         low, high: the plausible range; an answer outside it does not parse.
         pace: the power of the pace by which it changes when the same movement is played faster: 1 for a speed or a
             rate, -1 for a duration, 0 for what stays.
+        tolerance: the error that is too small to matter; None where no publication of it is known to us.
     """
 
     unit: str
@@ -55,6 +70,7 @@ class Number:
     low: float
     high: float
     pace: int = 0
+    tolerance: Tolerance | None = None
 
     @functools.cached_property
     def allowed(self) -> tuple[str, ...]:
@@ -131,6 +147,7 @@ class Task:
         frames, asked: the sentences, and what fills their gap.
         also: further wordings, used in training.
         activities: the activities it is asked about; empty for any.
+        of_person: whether the answer is about the person, and so also about a visit of several recordings.
     """
 
     name: str
@@ -140,6 +157,7 @@ class Task:
     asked: tuple[str, ...]
     also: tuple[str, ...] = ()
     activities: tuple[str, ...] = ()
+    of_person: bool = False
 
     @functools.cached_property
     def questions(self) -> tuple[str, ...]:

@@ -232,6 +232,10 @@ class MotionTokenizer:
         features = np.asarray(_decode(self.model, self.params, latents[None], valid[None]))[0]
         return features.reshape(-1, step, self.format.size)[: len(choice)]
 
+    def same_codes(self, other: "MotionTokenizer") -> bool:
+        """Whether the codes of the other mean what its own do."""
+        return np.array_equal(self.table, other.table) and np.array_equal(self.displacements, other.displacements)
+
     def code_meanings(self) -> tuple[np.ndarray, np.ndarray]:
         """What each code of the levels stands for, held for a while: posture [L * Q, C], the mean of its normalised
         features, and speed [L * Q, C], the mean size of their change from frame to frame.

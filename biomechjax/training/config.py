@@ -89,11 +89,21 @@ class AdaptConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a training that comes before the rest: `steps` of another mixture."""
+
+    steps: int
+    mixture: MixtureConfig
+
+
+@dataclasses.dataclass(frozen=True)
 class DecoderExperiment:
     """A named decoder run, from scratch or of a pretrained base.
 
     Attributes:
         train, mixture: optimisation, and how examples are drawn.
+        stages: what is learned from before that, one after the other, as movements and their descriptions before
+            questions; `train.steps` counts all.
         preset, text_vocabulary: from scratch: a shape of language/config.py, and how many ids the text tokenizer that
             is trained on the question corpus has, at most.
         adapt: of a pretrained base: how it learns.
@@ -107,6 +117,7 @@ class DecoderExperiment:
     train: TrainConfig
     preset: str = "1m"
     mixture: MixtureConfig = MixtureConfig()
+    stages: tuple[Stage, ...] = ()
     text_vocabulary: int = 768
     adapt: AdaptConfig = AdaptConfig()
     row_length: int = 384
@@ -115,3 +126,9 @@ class DecoderExperiment:
     compute_dtype: str = "float32"
     remat: str = "none"
     attention: str = "einsum"
+
+    def __post_init__(self) -> None:
+        """Raises InputError: the stages leave no step for the mixture."""
+        before = [stage.steps for stage in self.stages]
+        if min(before, default=1) < 1 or sum(before) >= self.train.steps:
+            raise InputError(f"stages of {before} steps in {self.train.steps}; each needs one, what follows too")

@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from rich.console import Console
 
 from biomechjax.data.examples import Renderer
-from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Record, Records
+from biomechjax.data.stream import PackedRows, Rows, packed_batches
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import adapter_axes, freeze, frozen_axes, init_adapters
 from biomechjax.language.base import base_hash, load_base
@@ -23,7 +23,7 @@ from biomechjax.language.decoder import Decoder, abstract_params, init_params
 from biomechjax.language.likelihood import log_probs
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.parallel.layout import Axes
-from biomechjax.parallel.processes import write_once
+from biomechjax.parallel.processes import first_process, write_once
 from biomechjax.parallel.runner import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
@@ -56,13 +56,13 @@ class Start:
 
 def train_decoder(
     experiment: DecoderExperiment,
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     strategy: str = "dp",
     base: Path | None = None,
     mesh: Sequence[int] = (),
 ) -> None:
-    """Trains a decoder on the train split of token records, from scratch or from a pretrained base.
+    """Trains a decoder on the train split of one or more token records, from scratch or from a pretrained base.
 
     Resumes; `out` is then all that evaluation needs.
 
@@ -71,16 +71,23 @@ def train_decoder(
     """
     if experiment.preset not in PRESETS:
         raise InputError(f"--preset {experiment.preset}: expected one of {', '.join(PRESETS)}")
-    records = Records(data)
-    manifest, read = records.manifest, codes_read(experiment, records)
-    config = run_config("decoder", experiment, [data], [records.hash], [manifest["cohort"]], manifest["simulated"])
+    sources = open_sources(data)
+    tokenizer, manifests = sources[0].tokenizer, [s.manifest for s in sources]
+    read = codes_read(experiment, sources[0])
+    cohorts, simulated = [m["cohort"] for m in manifests], any(m["simulated"] for m in manifests)
+    config = run_config("decoder", experiment, data, [s.hash for s in sources], cohorts, simulated)
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
     share = batch_share(strategy, experiment.train.batch_size, mesh)  # refuses before anything is written
     check_run(out, config)
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
-    start = begin(experiment, records.tokenizer, read, saved)
-    batches = Rows(training_batches(experiment, training_records(records, read), start.vocabulary), *share)
+    start = begin(experiment, tokenizer, read, saved)
+    records = [training_records(source, read) for source in sources]
+    batches = packed_batches(training_rows(experiment, records, start.vocabulary), *share)
+    steps, longest = [len(r.views[0]) // read for of in records for r in of], experiment.mixture.longest
+    longer = sum(n > longest for n in steps)
+    if longer and first_process():
+        Console(stderr=True).print(f"of {longer} of {len(steps)} trials {longest} steps are read (--mixture.longest)")
 
     # Refuses before anything is written.
     prepare(start.learner, start.params, {}, experiment.train, strategy, start.frozen, mesh)
@@ -90,7 +97,7 @@ def train_decoder(
         if saved is None:
             start.vocabulary.save(out / "vocabulary")
         if not (out / "motion_tokenizer").is_dir():
-            records.tokenizer.save(out / "motion_tokenizer")
+            tokenizer.save(out / "motion_tokenizer")
         if start.frozen is not None and not (out / "base").is_dir():
             save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
 
@@ -98,21 +105,26 @@ def train_decoder(
     fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen, mesh=mesh)
 
 
-class Rows(grain.DatasetIterator):
-    """The rows of one of `count` processes, of batches that each of them draws whole."""
+def open_sources(data: Sequence[Path]) -> list[Records]:
+    """The token records of a training.
 
-    def __init__(self, batches: grain.DatasetIterator, index: int, count: int) -> None:
-        super().__init__(batches)
-        self.index, self.count = index, count
-
-    def __next__(self) -> dict[str, np.ndarray]:
-        return {k: np.split(x, self.count)[self.index] for k, x in next(self._parent).items()}
-
-    def get_state(self) -> dict[str, Any]:
-        return self._parent.get_state()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self._parent.set_state(state)
+    Raises:
+        InputError: they were not written by one tokenizer, or somebody trained on in one is held out in another.
+    """
+    sources = [Records(path) for path in data]
+    seen: dict[tuple[str, str], tuple[bool, Path]] = {}
+    for source in sources:
+        if not sources[0].tokenizer.same_codes(source.tokenizer):
+            raise InputError(f"{source.path}: written by another tokenizer than {sources[0].path}; tokenize again")
+        for person, split in source.participants.items():
+            cohort, trained = source.manifest["cohort"], split == "train"
+            before, where = seen.setdefault((cohort, person), (trained, source.path))
+            if before != trained:
+                raise InputError(
+                    f"{source.path}: {person} of {cohort} is in {split}, but not so in {where}; nobody may be in "
+                    "training and held out"
+                )
+    return sources
 
 
 def codes_read(experiment: DecoderExperiment, records: Records) -> int:
@@ -129,27 +141,24 @@ def codes_read(experiment: DecoderExperiment, records: Records) -> int:
 
 
 def training_records(records: Records, read: int) -> list[Record]:
-    """Those of the train split, with the first `read` codes of each step."""
-    of_step = records.tokenizer.config.tokens_per_step
-    whole = records.read("train")
-    shown = [[first_codes(view, of_step, read).tolist() for view in r.views] for r in whole]
-    return [dataclasses.replace(r, views=views) for r, views in zip(whole, shown, strict=True)]
+    """Those of the train split, with the first `read` codes of each step; participants are told apart by cohort."""
+    of_step, cohort = records.tokenizer.config.tokens_per_step, records.manifest["cohort"]
+    return [
+        dataclasses.replace(
+            r, participant=f"{cohort}/{r.participant}", views=[first_codes(v, of_step, read) for v in r.views]
+        )
+        for r in records.read("train")
+    ]
 
 
-def training_batches(
-    experiment: DecoderExperiment, records: Sequence[Record], vocabulary: Vocabulary, named: bool = False
-) -> grain.DatasetIterator:
-    """The batches of a training, from the first; see `packed_batches`."""
-    return packed_batches(
-        records,
-        Renderer(vocabulary),
-        experiment.mixture,
-        experiment.row_length,
-        experiment.train.batch_size,
-        experiment.train.seed,
-        experiment.row_answers,
-        named,
-    )
+def training_rows(
+    experiment: DecoderExperiment, sources: Sequence[Sequence[Record]], vocabulary: Vocabulary
+) -> list[tuple[int, PackedRows]]:
+    """The rows of each stage of a training, and its steps; see `packed_batches`."""
+    rows = Rows(experiment.row_length, experiment.train.batch_size, experiment.row_answers)
+    stages = [(s.steps, s.mixture) for s in experiment.stages] + [(experiment.train.steps, experiment.mixture)]
+    renderer, seed = Renderer(vocabulary), experiment.train.seed
+    return [(steps, PackedRows(sources, renderer, mixture, rows, seed)) for steps, mixture in stages]
 
 
 def text_vocabulary(experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int) -> Vocabulary:

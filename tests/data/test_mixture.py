@@ -1,19 +1,26 @@
 """Examples drawn from records: parts, wordings, true answers."""
 
+import dataclasses
+
 import numpy as np
 import tiny
 
-from biomechjax.data.mixture import MixtureConfig, draw_example
+from biomechjax.data.mixture import Drawing, MixtureConfig
 from biomechjax.tasks.registry import STEADY_ACTIVITIES, TASKS
 
 
 def draws(record, config, count=200, levels=1):
     rng = np.random.default_rng(0)
-    return [draw_example(record, config, tiny.TOKENIZER.codebook_size, levels, rng) for _ in range(count)]
+    drawing = Drawing([record], config, tiny.TOKENIZER.codebook_size, levels)
+    return [drawing.trial(0, rng) for _ in range(count)]
 
 
-def is_part(codes: np.ndarray, whole: list[int]) -> bool:
-    return any(whole[i : i + len(codes)] == codes.tolist() for i in range(len(whole) - len(codes) + 1))
+def is_part(codes: np.ndarray, whole: np.ndarray) -> bool:
+    return any(np.array_equal(whole[i : i + len(codes)], codes) for i in range(len(whole) - len(codes) + 1))
+
+
+def lists(views) -> list[list[int]]:
+    return [view.tolist() for view in views]
 
 
 def test_steady_activities_are_cut_to_parts_of_a_view():
@@ -33,23 +40,23 @@ def test_other_activities_and_short_trials_are_never_cut():
     for labels, codes in (({"activity": "timed up and go"}, 30), ({"movement": "deep squat"}, 30), ({}, 9)):
         record = tiny.record(1, codes=codes, **labels)
         for example in draws(record, MixtureConfig(crop=1.0, shortest=9), 50):
-            assert example.context[0].tolist() in record.views
+            assert example.context[0].tolist() in lists(record.views)
 
 
 def test_a_long_trial_is_cut_after_longest():
     record = tiny.record(1, codes=30, activity="timed up and go")
     for example in draws(record, MixtureConfig(longest=12), 20):
-        assert example.context[0].tolist() in [view[:12] for view in record.views]
+        assert example.context[0].tolist() in lists(view[:12] for view in record.views)
 
 
 def test_steps_of_several_codes_stay_whole_and_noise_stays_on_its_level():
     record = tiny.record(1, codes=30, activity="overground walking")
-    record.views[:] = [[i % 2 * 8 + i // 2 % 8 for i in range(60)]]
+    record.views[:] = [np.array([i % 2 * 8 + i // 2 % 8 for i in range(60)])]
     for example in draws(record, MixtureConfig(crop=1.0, shortest=4, longest=20), 200, levels=2):
         codes = example.context[0]
         assert 8 <= len(codes) <= 40
         assert len(codes) % 2 == 0
-        assert is_part(codes, record.views[0][:40])
+        assert is_part(codes, record.views[0])
         assert codes[0] < 8 <= codes[1]
     noisy = [e.context[0] for e in draws(record, MixtureConfig(crop=0.0, code_noise=0.5), 50, levels=2)]
     assert all((c[::2] < 8).all() and (c[1::2] >= 8).all() for c in noisy)
@@ -58,7 +65,7 @@ def test_steps_of_several_codes_stay_whole_and_noise_stays_on_its_level():
 
 def test_code_noise_replaces_its_share_within_the_codebook():
     record = tiny.record(1, codes=100, activity="timed up and go")
-    record.views[:] = [[0] * 100]
+    record.views[:] = [np.zeros(100, np.int32)]
     codes = np.concatenate([e.context[0] for e in draws(record, MixtureConfig(code_noise=0.2))])
     assert codes.min() == 0
     assert codes.max() == 15
@@ -90,7 +97,7 @@ def test_a_faster_view_is_asked_for_the_numbers_of_a_faster_movement():
     record.paces[1] = 1.1
     answers = [{}, {}]
     for example in draws(record, MixtureConfig(crop=0.0), 50):
-        view = record.views.index(example.context[0].tolist())
+        view = lists(record.views).index(example.context[0].tolist())
         answers[view] |= {turn.answer.split()[1]: turn.answer for turn in example.turns}
     assert answers[0] == {
         "steps/min": "100 steps/min",
@@ -104,3 +111,120 @@ def test_a_faster_view_is_asked_for_the_numbers_of_a_faster_movement():
         "m/s": "1.10 m/s",
         "walking": "overground walking",
     }
+
+
+def people() -> list:
+    """Two people, each walking three times at a pace of their own; one has had a stroke."""
+    found = []
+    for person, (diagnosis, berg) in enumerate((("stroke", 40), ("none", 55))):
+        for trial in range(3):
+            labels = {"activity": "overground walking", "diagnosis": diagnosis, "berg_score": berg}
+            speed = {"walking_speed_m_s": 0.5 + person * 0.4 + trial * 0.05}
+            record = tiny.record(10 * person + trial, codes=20, **labels, **speed)
+            found.append(dataclasses.replace(record, participant=f"sub-{person}"))
+    return found
+
+
+def drawn(kind: str, count: int = 300, **mixture):
+    drawing = Drawing(people(), MixtureConfig(**mixture), tiny.TOKENIZER.codebook_size, 1)
+    items, rng = drawing.items(kind, range(6)), np.random.default_rng(0)
+    return drawing, [getattr(drawing, kind)(items[i % len(items)], rng) for i in range(count)]
+
+
+def test_comparisons_are_true_of_both_movements_in_either_order():
+    drawing, found = drawn("comparison")
+    answers = set()
+    for example in found:
+        (first, one, second, other), (a, b) = example.context, example.records
+        assert (first, second) == ("First recording:", "Second recording:")
+        for codes, number in ((one, a), (other, b)):
+            assert any(is_part(codes, view) for view in drawing.records[number].views)
+        mine, theirs = (drawing.records[n].labels for n in (a, b))
+        for turn in example.turns:
+            label = "berg_score" if "alance" in turn.question else "walking_speed_m_s"
+            assert abs(mine[label] - theirs[label]) >= 0.1
+            more = "slowly" not in turn.question
+            assert turn.answer == ("the first" if (mine[label] > theirs[label]) == more else "the second")
+            answers.add((label, more, turn.answer))
+    assert len(answers) == 6
+
+
+def test_what_differs_too_little_is_not_compared():
+    records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.04 * i) for i in range(3)]
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    assert drawing.items("comparison", range(3)) == []
+    records[2].labels["walking_speed_m_s"] = 1.2
+    rng = np.random.default_rng(0)
+    for number in drawing.items("comparison", range(3)):
+        assert 2 in drawing.comparison(number, rng).records
+
+
+def test_a_faster_view_is_compared_as_the_faster_movement_it_is():
+    records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.15 * i) for i in range(2)]
+    records[0].paces[:] = [1.4, 1.4]
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    for _ in range(20):
+        example = drawing.comparison(0, np.random.default_rng(_))
+        for turn in example.turns:
+            faster = example.records.index(0)
+            assert turn.answer == ("the first", "the second")[faster if "slowly" not in turn.question else 1 - faster]
+
+
+def test_visits_are_of_one_person_and_ask_about_the_person():
+    drawing, found = drawn("visit", 40)
+    assert drawing.items("visit", range(6)) == [0, 3]
+    for example in found:
+        who = {drawing.records[n].participant for n in example.records}
+        assert len(who) == 1
+        assert len(set(example.records)) == len(example.context) - 1 == 3
+        truth = {"sub-0": {"stroke", "40 points"}, "sub-1": {"none", "55 points"}}[who.pop()]
+        assert {turn.answer for turn in example.turns} == truth  # not the speed, which is of a recording
+
+
+def test_what_the_recordings_of_a_person_disagree_on_is_not_asked_of_a_visit():
+    records = people()
+    records[1].labels["diagnosis"] = "none"
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    assert {t.answer for t in drawing.visit(0, np.random.default_rng(0)).turns} == {"40 points"}
+
+
+def test_captions_and_their_movements_go_both_ways():
+    drawing, shown = drawn("caption", 30, crop=0.0)
+    _, made = drawn("generation", 30, crop=0.0)
+    expected = [
+        "activity: overground walking; diagnosis: stroke; walking speed: 0.50 m/s; Berg Balance score: 40 points",
+        "activity: overground walking; diagnosis: none; walking speed: 0.90 m/s; Berg Balance score: 55 points",
+    ]
+    for number, text in zip((0, 3), expected, strict=True):
+        (described,) = {e.turns[0].answer for e in shown if e.records == (number,)}
+        assert described == text
+        mine = [e for e in made if e.records == (number,)]
+        assert mine
+        assert all(text in e.turns[0].question and not e.context for e in mine)
+        assert all(e.turns[0].answer.tolist() in lists(drawing.records[number].views) for e in mine)
+
+
+def test_a_continuation_is_the_rest_of_the_movement_without_noise():
+    drawing, found = drawn("continuation", 60, crop=0.0)
+    for example in found:
+        whole = [*example.context[0], *example.turns[0].answer]
+        assert whole in lists(drawing.records[example.records[0]].views)
+        assert len(example.context[0])
+        assert len(example.turns[0].answer)
+    _, noisy = drawn("continuation", 60, crop=0.0, code_noise=0.9)
+    for example in noisy:
+        rest = example.turns[0].answer.tolist()
+        assert rest in lists(view[-len(rest) :] for view in drawing.records[example.records[0]].views)
+
+
+def test_movements_of_an_example_share_the_longest_and_a_steady_one_is_cut_anywhere():
+    drawing, found = drawn("visit", 60, crop=0.0, longest=12)
+    assert {len(codes) for e in found for codes in e.context[1:]} == {4}
+    begins = {
+        view.tolist().index(codes[0])
+        for e in found
+        for codes, n in zip(e.context[1:], e.records, strict=True)
+        for view in drawing.records[n].views
+        if is_part(codes, view)
+    }
+    assert len(begins) > 3

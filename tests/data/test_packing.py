@@ -1,21 +1,19 @@
 """Packed rows against every question asked alone, and the stream of them."""
 
-import itertools
 from functools import partial
 
-import grain
 import jax
 import numpy as np
 import pytest
 import tiny
 
-from biomechjax.data import packing
 from biomechjax.data.examples import Example, Renderer, Turn
-from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
+from biomechjax.data.mixture import Drawing, MixtureConfig
+from biomechjax.data.packing import pack, render_row
 from biomechjax.errors import InputError
 from biomechjax.language.decoder import BRANCHES, Decoder
 from biomechjax.tasks.registry import BY_NAME, TASKS
+from biomechjax.training.decoder import answer_loss
 
 LENGTH = 192
 RENDERER = Renderer(tiny.vocabulary())
@@ -34,13 +32,11 @@ def examples(count: int) -> dict[str, Example]:
     return {tiny.record(i).trial: Example((np.array(codes),), TURNS[: 1 + i % 4]) for i, codes in enumerate(movements)}
 
 
-def batches_of(monkeypatch, known: dict[str, Example], batch_size: int, once: bool = False):
-    """The real stream, of known examples; one epoch if `once`."""
-    monkeypatch.setattr(packing, "draw_example", lambda record, *_: known[record.trial])
-    if once:
-        monkeypatch.setattr(grain.MapDataset, "repeat", lambda self: self)
+def batches_of(monkeypatch, known: dict[str, Example], batch_size: int):
+    """The real stream, of known examples."""
     records = [tiny.record(i) for i in range(len(known))]
-    return packed_batches(records, RENDERER, MixtureConfig(), LENGTH, batch_size, seed=0)
+    monkeypatch.setattr(Drawing, "trial", lambda self, number, rng: known[records[number].trial])
+    return tiny.batches(records, LENGTH, batch_size)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -54,7 +50,7 @@ def log_probabilities(config, params, tokens, positions, segment_ids):
 
 def alone(params, example: Example, turn: Turn) -> np.ndarray:
     """log p of the answer tokens (and eos) of one question, asked alone in a row of its own."""
-    columns = RENDERER.render(Example(example.context, (turn,)))
+    columns = RENDERER.render([Example(example.context, (turn,))])
     n = len(columns["tokens"])
     tokens, segments = np.zeros((2, 128), np.int32)
     tokens[:n], segments[:n] = columns["tokens"], 1
@@ -100,78 +96,108 @@ def test_comparison_detects_one_segment_for_all(monkeypatch):
     assert largest_difference(monkeypatch, lambda s: np.where(s > 0, BRANCHES, 0)) > 1e-3
 
 
-def test_loss_falls_on_answers_and_their_eos_only(monkeypatch):
+def gradients(params, rows) -> dict:
+    """Of the summed loss of some rows."""
+    total = None
+    slope = jax.jit(jax.grad(lambda p, row: answer_loss(tiny.decoder_config(), p, row)))
+    for row in rows:
+        found = slope(params, {k: v[None] for k, v in row.items()})
+        total = found if total is None else jax.tree.map(np.add, total, found)
+    return total
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_packed_gradients_equal_unpacked_unless_segment_ids_are_dropped(dropped):
+    params = tiny.decoder_params()
+    packed = tiny.packed_rows([tiny.record(i, codes=5 + 3 * i) for i in range(9)], LENGTH, 1)
+    examples = packed.window(0, 0)[:2]
+    rows = [packed.render(row) for row in examples]
+    if dropped:
+        for row in rows:
+            row["segment_ids"] = np.where(row["segment_ids"] > 0, BRANCHES, 0).astype(np.int32)
+    alone = [
+        render_row(RENDERER, [Example(example.context, (turn,))], LENGTH, LENGTH // 3)
+        for row in examples
+        for example in row
+        for turn in example.turns
+    ]
+    expected, found = gradients(params, alone), gradients(params, rows)
+    scale = max(float(np.abs(x).max()) for x in jax.tree.leaves(expected))
+    apart = max(float(np.abs(x - y).max()) for x, y in zip(*map(jax.tree.leaves, (expected, found)), strict=True))
+    assert (apart / scale < 1e-5) is not dropped
+
+
+def test_loss_falls_on_answers_and_their_eos_only():
     """Answers of all turns of a row, read back from the targets, are those of its examples."""
-    known = examples(14)
-    batch = next(batches_of(monkeypatch, known, 4))
-    assert set(np.unique(batch["loss_weights"])) == {0.0, 1.0}
-    assert batch["loss_positions"].shape == (4, LENGTH // 3)
-    contexts = {tuple(RENDERER.context(e.context)): e for e in known.values()}
-    for row in range(4):
-        tokens, segments = batch["tokens"][row], batch["segment_ids"][row]
-        real = batch["loss_weights"][row] > 0
-        at, targets = batch["loss_positions"][row][real], batch["targets"][row][real]
+    packed = tiny.packed_rows([tiny.record(i, codes=5 + 3 * i) for i in range(14)], LENGTH, 4)
+    for examples in packed.window(0, 0):
+        row = packed.render(examples)
+        tokens, segments = row["tokens"], row["segment_ids"]
+        assert set(np.unique(row["loss_weights"])) == {0.0, 1.0}
+        assert row["loss_positions"].shape == (LENGTH // 3,)
+        real = row["loss_weights"] > 0
+        at, targets = row["loss_positions"][real], row["targets"][real]
         assert len(set(at)) == len(at)
         np.testing.assert_array_equal(tokens[at + 1], targets)
         np.testing.assert_array_equal(segments[at + 1], segments[at])
-        trunks = [s for s in dict.fromkeys(segments.tolist()) if s and s % BRANCHES == 0]
-        turns = [t for s in trunks for t in contexts[tuple(tokens[segments == s].tolist())].turns]
+        turns = [turn for example in examples for turn in example.turns]
         assert tiny.vocabulary().decode(targets) == "".join(f" {t.answer}<eos>" for t in turns)
         assert (tokens[segments == 0] == 0).all()
 
 
 def test_an_epoch_holds_every_record_once_for_three_tasks(monkeypatch):
     known = examples(60)
-    rows = list(batches_of(monkeypatch, known, batch_size=1, once=True))
-    seen = []
-    for row in rows:
-        tokens, segments, positions = (row[k][0] for k in ("tokens", "segment_ids", "positions"))
-        for trunk in sorted({s // BRANCHES * BRANCHES for s in segments.tolist() if s}):
-            mine = segments // BRANCHES * BRANCHES == trunk
-            seen.append((tuple(tokens[mine].tolist()), tuple(positions[mine].tolist())))
-    rendered = 2 * [RENDERER.render(e) for e in known.values()]  # the records are asked five tasks
-    assert sorted(seen) == sorted((tuple(r["tokens"].tolist()), tuple(r["positions"].tolist())) for r in rendered)
+    records = [tiny.record(i) for i in range(60)]
+    monkeypatch.setattr(Drawing, "trial", lambda self, number, rng: known[records[number].trial])
+    rows = tiny.packed_rows(records, LENGTH, 1).window(0, 0)
+    seen = [e.context[0].tolist() for row in rows for e in row]
+    assert sorted(seen) == sorted(2 * [e.context[0].tolist() for e in known.values()])  # records are asked five tasks
+    turns = {tuple(e.context[0].tolist()): e.turns for e in known.values()}
+    assert all(1 <= len(e.turns) and set(e.turns) <= set(turns[tuple(e.context[0])]) for row in rows for e in row)
     assert len(rows) < 60  # rows hold several
 
 
-def stream(seed: int = 0, **mixture):
-    records = [tiny.record(i, codes=12 + i) for i in range(9)]
-    return packed_batches(records, RENDERER, MixtureConfig(**mixture), LENGTH, 2, seed)
+def pieces(rng: np.random.Generator, count: int, low: int, high: int) -> list[tuple[int, list[int], list[int]]]:
+    found = []
+    for _ in range(count):
+        answers = rng.integers(2, 6, rng.integers(1, 9)).tolist()
+        found.append((int(rng.integers(low, high)), [a + int(rng.integers(5, 12)) for a in answers], answers))
+    return found
 
 
-def equal(one, other) -> bool:
-    return one.keys() == other.keys() and all(one[k].tobytes() == other[k].tobytes() for k in one)
+@pytest.mark.parametrize("length, most", [(192, 64), (1024, 64), (1024, 3)])
+def test_rows_hold_every_example_and_no_more_than_fits(length, most):
+    sizes = pieces(np.random.default_rng(1), 300, 20, 150)
+    rows = pack(sizes, length, 90, most)
+    assert sorted(i for row in rows for i, _ in row) == list(range(300))
+    for row in rows:
+        assert len(row) <= most
+        assert all(turns and len(set(turns)) == len(turns) for _, turns in row)
+        assert sum(sizes[i][0] + sum(sizes[i][1][t] for t in turns) for i, turns in row) <= length
+        assert sum(sizes[i][2][t] for i, turns in row for t in turns) <= 90
 
 
-def test_stream_is_seeded_and_epochs_differ():
-    one, same, other = (list(itertools.islice(stream(seed), 12)) for seed in (1, 1, 2))
-    assert all(map(equal, one, same))
-    rows, others = ({row.tobytes() for b in batches for row in b["tokens"]} for batches in (one, other))
-    assert rows.isdisjoint(others)  # not the same draws in another order
-    assert not any(equal(a, b) for a, b in itertools.combinations(one, 2))
-
-
-def test_saved_position_gives_the_same_next_batches():
-    first = stream(code_noise=0.1)
-    for _ in range(5):
-        next(first)
-    state = first.get_state()
-    expected = [next(first) for _ in range(6)]
-    second = stream(code_noise=0.1)
-    next(second)
-    second.set_state(state)
-    assert all(equal(next(second), batch) for batch in expected)
+def test_rows_are_full_and_few_turns_are_dropped():
+    sizes = pieces(np.random.default_rng(2), 1000, 20, 150)
+    rows = pack(sizes, 1024, 1024, 64)
+    used = [sum(sizes[i][0] + sum(sizes[i][1][t] for t in turns) for i, turns in row) for row in rows]
+    assert sum(used) / (1024 * len(rows)) > 0.98
+    kept = sum(len(turns) for row in rows for _, turns in row)
+    assert kept > 0.93 * sum(len(turns) for _, turns, _ in sizes)
 
 
 def test_an_example_that_is_too_long_loses_turns_and_then_is_refused():
     def rows(length):
         known = [tiny.record(0, codes=40)]
-        return next(packed_batches(known, RENDERER, MixtureConfig(crop=0.0), length, 1, 0))
+        return next(tiny.batches(known, length, 1, MixtureConfig(crop=0.0)))
 
-    whole = rows(LENGTH)
-    assert len(np.unique(whole["segment_ids"][whole["segment_ids"] % BRANCHES > 0])) == 5
-    short = rows(120)
-    turns = np.unique(short["segment_ids"][short["segment_ids"] % BRANCHES > 0])
+    def turns_of_first(row):
+        segments = row["segment_ids"][row["segment_ids"] // BRANCHES == 1]
+        return np.unique(segments[segments % BRANCHES > 0])
+
+    assert len(turns_of_first(rows(LENGTH))) == 5
+    short = rows(100)
+    turns = turns_of_first(short)
     assert 1 <= len(turns) < 5
     last = tiny.vocabulary().decode(short["tokens"][0][short["segment_ids"][0] == turns[-1]])
     assert last.endswith("<eos>")  # whole turns are dropped, none is cut
@@ -184,10 +210,9 @@ def test_an_example_that_is_too_long_loses_turns_and_then_is_refused():
 def test_records_that_nothing_is_asked_of_are_left_out_and_all_such_are_refused():
     mute = tiny.record(0, colour="red")
     with pytest.raises(InputError, match="no training record has a label that a task asks for"):
-        packed_batches([mute], RENDERER, MixtureConfig(), LENGTH, 1, 0)
+        tiny.batches([mute], LENGTH, 1)
     spoken = {t.answer.text(tiny.record(1).labels[t.label]) for t in TASKS if t.asked_of(tiny.record(1).labels)}
-    batches = packed_batches([mute, tiny.record(1)], RENDERER, MixtureConfig(), LENGTH, 1, 0)
-    batch = next(batches)
+    batch = next(tiny.batches([mute, tiny.record(1)], LENGTH, 1))
     targets = batch["targets"][batch["loss_weights"] > 0]
     assert {a for a in tiny.vocabulary().decode(targets).split("<eos>") if a} == {f" {a}" for a in spoken}
 
@@ -195,7 +220,7 @@ def test_records_that_nothing_is_asked_of_are_left_out_and_all_such_are_refused(
 def test_a_label_outside_the_options_is_refused_with_its_column():
     wrong = tiny.record(0, activity="overground walking", diagnosis="gout")
     with pytest.raises(InputError, match="task diagnosis, column diagnosis: label 'gout'"):
-        packed_batches([wrong], RENDERER, MixtureConfig(), LENGTH, 1, 0)
+        tiny.batches([wrong], LENGTH, 1)
     assert BY_NAME["diagnosis"].asked_of(wrong.labels)
 
 
@@ -203,18 +228,18 @@ def test_a_row_takes_no_more_answers_than_there_is_room_for():
     """What does not fit goes on in the next row; nothing is lost, and a row is not full by its tokens alone."""
 
     def answered(room):
-        known = [tiny.record(i, codes=8) for i in range(3)]
-        batches = packed_batches(known, RENDERER, MixtureConfig(turns=1), LENGTH, 4, 0, room)
-        return [next(batches) for _ in range(3)]
+        known = [tiny.record(i, codes=8) for i in range(40)]
+        packed = tiny.packed_rows(known, LENGTH, 4, MixtureConfig(turns=1), room)
+        return [packed.render(row) for row in packed.window(0, 0)]
 
     few, many = answered(24), answered(0)
-    for batch in few:
-        assert batch["targets"].shape == (4, 24)
-        for row in range(4):
-            answers = int(batch["loss_weights"][row].sum())
-            assert 12 < answers <= 24
-            assert answers == (batch["targets"][row] > 0).sum()
-    examples = [[len(np.unique(b["segment_ids"] // BRANCHES)) for b in batches] for batches in (few, many)]
-    assert max(examples[0]) < min(examples[1])
+    for row in sorted(few, key=lambda r: r["loss_weights"].sum())[1:]:
+        answers = int(row["loss_weights"].sum())
+        assert row["targets"].shape == (24,)
+        assert 18 < answers <= 24
+        assert answers == (row["targets"] > 0).sum()
+    examples = [[row["segment_ids"].max() // BRANCHES for row in rows] for rows in (few, many)]
+    assert max(examples[0]) < max(examples[1])
+    assert sum(row["segment_ids"].max() // BRANCHES for row in few) == 80  # the records are asked five tasks
     with pytest.raises(InputError, match="with 2 of answers; raise --row-length, --row-answers"):
         answered(2)

@@ -1,19 +1,18 @@
 """The evaluation from checkpoint to files, on an untrained decoder and on one whose answers are known."""
 
 import dataclasses
-import io
 import json
 
 import numpy as np
 import pytest
 import tiny
-from rich.console import Console
 
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
 from biomechjax.evaluation.baselines import baseline_answers
-from biomechjax.evaluation.evaluate import DECODER, MODELS, evaluate, print_tables, write_results
-from biomechjax.evaluation.metrics import score
+from biomechjax.evaluation.evaluate import evaluate, write_results
+from biomechjax.evaluation.metrics import scores, terms
+from biomechjax.evaluation.tables import DECODER, MODELS
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
 from biomechjax.training.trained import TrainedDecoder
@@ -52,6 +51,64 @@ def test_every_task_is_asked_once_of_every_trial_with_its_label(untrained, recor
     assert (metrics["participants"], metrics["split"], metrics["simulated"]) == (2, "test", True)
 
 
+def test_of_two_people_nothing_is_sure(untrained, records):
+    """Every score stands there, no interval does, and the file says of how many people."""
+    metrics = untrained[0]
+    assert metrics["bootstrap"]["least_participants"] > 2
+    assert metrics["data_hash"] == records.hash
+    for name, about in metrics["details"].items():
+        assert about["participants"] == len({a.participant for a in untrained[1] if a.task == name}) <= 2
+        for intervals in about["intervals"].values():
+            assert set(intervals.values()) == {None}
+        for differences in about["differences"].values():
+            assert {d["interval"] for d in differences.values()} == {None}
+
+
+def test_details_say_which_label_was_taken_for_which(monkeypatch, model, records):
+    """A decoder that takes everybody for a stroke patient, and says nothing about one walk."""
+
+    def stroke(model, codes, questions, tasks):
+        mine = [(t, r) for r in records.read("test") for t in TASKS if t.asked_of(r.labels)]
+        first = next(r.trial for t, r in mine if t.name == "diagnosis")
+        return ["" if r.trial == first else "stroke" for _, r in mine]
+
+    monkeypatch.setattr(answering, "ask", stroke)
+    metrics, answered = evaluate(model, records)
+    about, truth = metrics["details"]["diagnosis"], [a.truth for a in answered if a.task == "diagnosis"]
+    options = BY_NAME["diagnosis"].answer.options
+    assert about["confusion"]["truth"] == list(options)
+    assert about["confusion"]["answers"] == [*options, "unparsable"]
+    expected = np.zeros((len(options), len(options) + 1), int)
+    for i, t in enumerate(truth):
+        expected[options.index(t), -1 if i == 0 else options.index("stroke")] += 1
+    assert about["confusion"]["counts"][DECODER] == expected.tolist()
+    of_stroke = about["per_class"][DECODER]["stroke"]
+    assert of_stroke["support"] == truth.count("stroke")
+    assert of_stroke["precision"] == pytest.approx(truth[1:].count("stroke") / (len(truth) - 1))
+    assert set(metrics["details"]["walking speed"]) >= {"tolerance", "bland_altman"}
+    assert metrics["details"]["walking speed"]["tolerance"]["value"] == 0.1
+    assert "Perera" in metrics["details"]["walking speed"]["tolerance"]["source"]
+    assert "calibration" not in about
+
+
+def test_probabilities_are_held_against_the_truth(monkeypatch, model, records):
+    """Of one who is sure of the truth, and of one who is as sure of another answer."""
+    for right in (True, False):
+
+        def sure(model, codes, questions, task, right=right):
+            truths = [r.labels[task.label] for r in records.read("test") if task.asked_of(r.labels)]
+            said = [t if right else next(o for o in task.answer.options if o != t) for t in truths]
+            return [{o: float(o == s) for o in task.answer.options} for s in said]
+
+        monkeypatch.setattr(answering, "label_probabilities", sure)
+        details = evaluate(model, records, probabilities=True)[0]["details"]
+        for name, about in details.items():
+            assert ("calibration" in about) == isinstance(BY_NAME[name].answer, Choice)
+            if found := about.get("calibration"):
+                assert (found["accuracy"], found["aurc"]) == ((1, 0) if right else (0, 1))
+                assert (found["ece"], found["brier"]) == ((0, 0) if right else (1, 2))
+
+
 def test_questions_are_held_out_wordings_and_truths_the_labels(untrained, records):
     labels = {r.trial: r.labels for r in records.read("test")}
     for a in untrained[1]:
@@ -73,7 +130,9 @@ def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, recor
         given = {DECODER: [a.parsed for a in mine]} | baseline_answers(task, train, asked)
         constant = next(iter(baseline_answers(task, train, asked).values()))[0]
         for model, answers in given.items():
-            expected = score(task, [a.truth for a in mine], answers, constant if isinstance(constant, float) else 0.0)
+            fallback = constant if isinstance(constant, float) else 0.0
+            sums = terms(task, [a.truth for a in mine], answers, fallback).sum(0)
+            expected = {metric: float(value) for metric, value in scores(task, sums).items()}
             assert rows[model] == pytest.approx(expected, nan_ok=True), (name, model)
 
 
@@ -182,7 +241,7 @@ def test_results_are_valid_json(untrained, tmp_path):
     """Numbers that are none become null, and a NaN in a text stays."""
     metrics, answered = untrained
     metrics = metrics | {"data": "NaN clinic"}
-    run = {"data": "/data/NaN", "experiment": {"train": {"steps": 3}}}
+    run = {"data": "/data/NaN", "git_commit": "0123abcd", "experiment": {"train": {"steps": 3}}}
     write_results(metrics, answered, run, tmp_path / "eval")
 
     def no_constant(name):
@@ -194,13 +253,8 @@ def test_results_are_valid_json(untrained, tmp_path):
     assert found["model"] == run
     assert found["tasks"]["walking speed"]["majority/mean"]["pearson_r"] is None
     assert found["tasks"]["diagnosis"] == metrics["tasks"]["diagnosis"]
+    assert found["details"]["diagnosis"]["confusion"] == metrics["details"]["diagnosis"]["confusion"]
+    assert "NaN clinic" in (tmp_path / "eval" / "tables.csv").read_text()
+    assert "decoder trained at commit 0123abcd" in (tmp_path / "eval" / "tables.tex").read_text()
     lines = (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=no_constant) for line in lines] == [dataclasses.asdict(a) for a in answered]
-
-
-def test_table_shows_every_task_and_that_people_are_simulated(untrained):
-    console = Console(width=250, record=True, file=io.StringIO())
-    print_tables(untrained[0], console)
-    text = console.export_text()
-    assert "SIMULATED" in text
-    assert all(name in text for name in untrained[0]["tasks"])

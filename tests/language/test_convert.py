@@ -105,7 +105,7 @@ def decoder(records_folder: Path, tmp_path_factory) -> Path:
         row_length=256,
         text_vocabulary=420,
     )
-    train_decoder(experiment, records_folder, out)
+    train_decoder(experiment, [records_folder], out)
     return out
 
 

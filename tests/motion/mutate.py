@@ -225,7 +225,9 @@ def outcomes(damaged: Iterable[Damaged], read: Read = read_recording, limit_s: f
                 outcome, detail = connection.recv() if connection.poll(limit_s) else ("over time", "")
             except EOFError:
                 worker.join()
-                outcome, detail = "crashed", f"exit status {worker.exitcode}"
+                # Of an exception that nobody expects it ends by itself, and says which on stderr.
+                outcome = "other" if worker.exitcode == 1 else "crashed"
+                detail = f"exit status {worker.exitcode}"
             if outcome in ("over time", "crashed", "other"):
                 worker.kill()
                 worker, connection = _start(read)
@@ -262,9 +264,6 @@ def _work(connection: Connection, read: Read) -> None:
             answer = "refused", str(e)
         except MemoryError:
             answer = "over memory", traceback.format_exc()
-        except Exception:
-            connection.send(("other", traceback.format_exc()))
-            raise
         connection.send(answer)
 
 

@@ -25,9 +25,6 @@ import jax
 import numpy as np
 import tiny
 
-from biomechjax.data.examples import Renderer
-from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import freeze, init_adapters
@@ -39,7 +36,7 @@ from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import AdaptConfig, TrainConfig
-from biomechjax.training.decoder import Rows, adapter_learner, decoder_learner
+from biomechjax.training.decoder import adapter_learner, decoder_learner
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import TrainState, init_state, lay_out, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
@@ -65,8 +62,8 @@ def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
 
 def decoder_run(share: tuple[int, int] = (0, 1)):
     records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
-    batches = packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, TRAIN.batch_size, 0)
-    return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, Rows(batches, *share)
+    batches = tiny.batches(records, 128, TRAIN.batch_size, share=share)
+    return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
 
 
 def adapters_run():

@@ -1,6 +1,7 @@
 """The tasks as a whole: wordings that cannot be confused, and a text tokenizer that reads them all."""
 
 import itertools
+import re
 import string
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from biomechjax.data.examples import Renderer
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
 from biomechjax.tasks.registry import BY_NAME, STEADY_ACTIVITIES, TASKS, corpus
-from biomechjax.tasks.task import Choice
+from biomechjax.tasks.task import Choice, Number
 
 
 def plain(question: str) -> str:
@@ -46,6 +47,15 @@ def test_steady_activities_are_not_timed():
     for task in TASKS:
         if task.label.endswith("_time_s"):
             assert not set(task.activities) & set(STEADY_ACTIVITIES)
+
+
+def test_tolerances_are_published_and_no_finer_than_what_can_be_said():
+    tolerances = {t.name: t.answer.tolerance for t in TASKS if isinstance(t.answer, Number) and t.answer.tolerance}
+    assert len(tolerances) >= 5
+    for name, tolerance in tolerances.items():
+        assert tolerance.value >= 10 ** -BY_NAME[name].answer.decimals
+        pattern = r"minimal (detectable change|clinically important difference): .+ (19|20)\d\d, .+ \d+:\d+"
+        assert re.match(pattern, tolerance.source), name
 
 
 def test_held_out_wordings_need_no_bytes_that_training_lacks():

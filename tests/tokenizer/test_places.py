@@ -151,6 +151,7 @@ def test_padding_and_what_was_not_observed_change_nothing():
     assert counts(cut) == expected[1]
 
 
+@pytest.mark.slow
 def test_the_terms_join_the_objective_where_they_have_a_weight():
     config = TokenizerConfig(
         width=8, depth=1, codebook_size=5, code_width=4, position_weight=2.0, slip_weight=0.5, channel_dropout=0.0

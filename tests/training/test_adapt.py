@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 import tiny
 
-from biomechjax.data.examples import Renderer
-from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import BASE_WEIGHTS, merge
@@ -65,7 +62,7 @@ def logits(model: TrainedDecoder, params=None):
 @pytest.fixture(scope="module")
 def trained(base, records_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("adapt") / "decoder"
-    train_decoder(EXPERIMENT, records_folder, out, base=base)
+    train_decoder(EXPERIMENT, [records_folder], out, base=base)
     return out
 
 
@@ -109,7 +106,7 @@ def test_resumed_equals_uninterrupted(trained, base, records_folder, tmp_path):
     out = tmp_path / "decoder"
     shutil.copytree(trained, out)
     shutil.rmtree(out / "steps" / "4")
-    train_decoder(EXPERIMENT, records_folder, out, base=base)
+    train_decoder(EXPERIMENT, [records_folder], out, base=base)
     jax.tree.map(np.testing.assert_array_equal, restore_params(out), restore_params(trained))
 
 
@@ -121,7 +118,7 @@ def begin(base, **how) -> Start:
 @pytest.fixture(scope="module")
 def batch(base):
     packed = [tiny.record(i, codes=20) for i in range(6)]
-    return next(packed_batches(packed, Renderer(begin(base).vocabulary), MixtureConfig(), 192, 2, 0))
+    return next(tiny.batches(packed, 192, 2, words=begin(base).vocabulary))
 
 
 def first_loss(start: Start, batch) -> float:
@@ -197,9 +194,9 @@ def test_what_does_not_fit_is_refused_and_nothing_written(base, records_folder, 
             jax.tree.map(np.asarray, init_params(dataclasses.replace(SHAPE, vocab_size=len(text)), jax.random.key(0))),
             text,
         )  # fmt: skip
-        train_decoder(EXPERIMENT, records_folder, out, base=small)
+        train_decoder(EXPERIMENT, [records_folder], out, base=small)
     with pytest.raises(InputError, match="config.json"):
-        train_decoder(EXPERIMENT, records_folder, out, base=tmp_path)
+        train_decoder(EXPERIMENT, [records_folder], out, base=tmp_path)
     with pytest.raises(InputError, match="--adapt.weights int4: expected one of float32"):
         AdaptConfig(weights="int4")
     assert not out.exists()
@@ -211,7 +208,7 @@ def test_another_base_is_another_run(trained, base, records_folder, tmp_path):
     params["final_norm"]["scale"] = params["final_norm"]["scale"] + 1
     export_full(other, config, params, TrainedDecoder.load(trained).vocabulary.tokenizer)
     with pytest.raises(InputError, match="holds another run: base_hash"):
-        train_decoder(EXPERIMENT, records_folder, trained, base=other)
+        train_decoder(EXPERIMENT, [records_folder], trained, base=other)
 
 
 def reference(folder):
@@ -261,7 +258,7 @@ def test_the_full_export_is_the_adapted_decoder(trained, tmp_path):
 def test_peft_loads_the_adapters(base, records_folder, tmp_path):
     peft = pytest.importorskip("peft")
     how = AdaptConfig(lora=LORA, weights="float32")
-    train_decoder(dataclasses.replace(EXPERIMENT, adapt=how), records_folder, tmp_path / "d", base=base)
+    train_decoder(dataclasses.replace(EXPERIMENT, adapt=how), [records_folder], tmp_path / "d", base=base)
     export_checkpoint(tmp_path / "d", tmp_path / "peft", what="adapters")
     adapted = peft.PeftModel.from_pretrained(reference(base), tmp_path / "peft").eval()
     model = TrainedDecoder.load(tmp_path / "d")
@@ -274,7 +271,7 @@ def test_peft_loads_the_adapters(base, records_folder, tmp_path):
 def test_adapters_that_peft_could_not_load_are_refused(records_folder, base, tmp_path):
     how = AdaptConfig(lora=LORA, motion_rows="append")
     train = dataclasses.replace(EXPERIMENT.train, steps=1)
-    train_decoder(dataclasses.replace(EXPERIMENT, train=train, adapt=how), records_folder, tmp_path / "d", base=base)
+    train_decoder(dataclasses.replace(EXPERIMENT, train=train, adapt=how), [records_folder], tmp_path / "d", base=base)
     with pytest.raises(InputError, match="are appended.*export the full model"):
         export_checkpoint(tmp_path / "d", tmp_path / "peft", what="adapters")
     assert not (tmp_path / "peft").exists()

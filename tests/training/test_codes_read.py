@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
@@ -35,7 +36,7 @@ def trained(deep_records, tmp_path_factory):
     out, seen = tmp_path_factory.mktemp("read") / "decoder", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "fit", lambda *args, **_: seen.append((args[1], next(args[3]))))
-        training.train_decoder(EXPERIMENT, deep_records, out)
+        training.train_decoder(EXPERIMENT, [deep_records], out)
         params, batch = seen[0]
         patch.setattr(opened, "restore_params", lambda _: params)
         return opened.TrainedDecoder.load(out), batch
@@ -73,5 +74,5 @@ def test_answers_depend_on_the_first_codes_only(trained, monkeypatch):
 def test_more_codes_than_a_step_has_are_refused(deep_records, tmp_path):
     greedy = dataclasses.replace(EXPERIMENT, codes_per_step=LEVELS + 1)
     with pytest.raises(InputError, match=r"--codes-per-step 4: a step in .* has 3 codes"):
-        training.train_decoder(greedy, deep_records, tmp_path / "decoder")
+        training.train_decoder(greedy, [deep_records], tmp_path / "decoder")
     assert not (tmp_path / "decoder").exists()

@@ -11,7 +11,8 @@ import pytest
 import tiny
 
 from biomechjax.cohort.folder import Cohort, write_cohort
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError, Stopped
 from biomechjax.parallel.runner import Runner
@@ -99,6 +100,7 @@ def test_both_cohorts_become_records(two, whole, tmp_path):
         np.testing.assert_array_equal(record.views[0], expected)
 
 
+@pytest.mark.slow
 def test_cohorts_of_one_format_are_pooled(two, tmp_path):
     more = write(tmp_path / "more", [labs.first(20 + i, 80) for i in range(3)], labs.FIRST)
     out = tmp_path / "pooled"

@@ -10,7 +10,8 @@ import pytest
 import tiny
 
 from biomechjax.cohort.folder import write_cohort
-from biomechjax.data.records import Records, write_records
+from biomechjax.data.records import Records
+from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import ask
@@ -55,7 +56,7 @@ def trained_decoder(trained_tokenizer, cohort, tmp_path_factory):
     shape = dict(width=32, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=16, mlp_width=64, global_every=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(shapes.PRESETS, "tiny", shape)
-        train_decoder(experiment, folder / "records", folder / "decoder")
+        train_decoder(experiment, [folder / "records"], folder / "decoder")
         yield TrainedDecoder.load(folder / "decoder"), folder
 
 

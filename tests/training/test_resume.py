@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
-from biomechjax.data.examples import Renderer
 from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import Stopped
 from biomechjax.parallel.runner import Runner
@@ -57,7 +55,7 @@ def tokenizer_run(quantizer: str = "rvq") -> tuple:
 def decoder_run() -> tuple:
     records = [tiny.record(i, codes=8 + 3 * i) for i in range(9)]
     mixture = MixtureConfig(code_noise=0.1)
-    batches = packed_batches(records, Renderer(tiny.vocabulary()), mixture, 128, TRAIN.batch_size, 0)
+    batches = tiny.batches(records, 128, TRAIN.batch_size, mixture)
     return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
 
 

@@ -7,9 +7,6 @@ import optax
 import pytest
 import tiny
 
-from biomechjax.data.examples import Renderer
-from biomechjax.data.mixture import MixtureConfig
-from biomechjax.data.packing import packed_batches
 from biomechjax.reduction import Reduction
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.decoder import answer_loss, decoder_learner
@@ -72,7 +69,7 @@ def test_every_step_draws_anew_and_by_seed():
 def test_answer_loss_is_the_mean_over_answer_tokens_of_all_rows():
     config, params = tiny.decoder_config(), tiny.decoder_params()
     records = [tiny.record(i, codes=8 + 15 * i) for i in range(6)]
-    packed = next(packed_batches(records, Renderer(tiny.vocabulary()), MixtureConfig(), 128, 3, 0))
+    packed = next(tiny.batches(records, 128, 3))
     rows = [{k: v[i : i + 1] for k, v in packed.items()} for i in range(3)]
     sizes = [int(r["loss_weights"].sum()) for r in rows]
     assert len(set(sizes)) > 1
