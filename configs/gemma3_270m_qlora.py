@@ -15,4 +15,5 @@ def config() -> DecoderExperiment:
         adapt=AdaptConfig(lora=LoraConfig(rank=16, alpha=32.0, dropout=0.0)),
         row_answers=48,
         codes_per_step=4,
+        unroll=18,  # all layers, for a CPU; --unroll 1 compiles faster
     )

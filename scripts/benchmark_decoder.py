@@ -1,5 +1,6 @@
 """What `benchmark.py decoder`, `generation` and `lora` time, beside the same model in PyTorch through transformers."""
 
+import dataclasses
 import importlib.util
 import tempfile
 from collections.abc import Callable
@@ -67,6 +68,7 @@ def generation_work(batch: int, length: int) -> Work:
 def lora_work(base: str, batch: int, length: int) -> Work:
     """A step of adapters on all linear maps of the base, loss on the last ANSWER tokens of each row."""
     config, params = load_gemma(base)
+    config = dataclasses.replace(config, unroll=config.num_layers)
     tokens = random_tokens(config, batch, length)
     learned = {
         "layers": init_adapters(config, LORA, jax.random.key(0)),

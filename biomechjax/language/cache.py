@@ -100,30 +100,32 @@ def within_kind(is_global: Sequence[bool]) -> list[int]:
 
 
 def remember(
-    kv: KeysAndValues, layer: Array, is_global: Array, places: tuple[Array, ...], new: tuple[Array, Array]
+    kv: KeysAndValues, layer: Array | int, is_global: Array | bool, places: tuple[Array, ...], new: tuple[Array, Array]
 ) -> KeysAndValues:
     """Keys and values with those of new tokens, [B, T, K, H] each, of one layer, the `layer`th of its kind.
 
-    Both kinds are written, the one that is not the layer's with what stands there, so that both stay where they are.
+    In a scan, which does not know it beforehand, both kinds are written, the one that is not the layer's with what
+    stands there, so that both stay where they are.
     """
     return tuple(
         tuple(_write(s, layer, where, x, is_global == kind) for s, x in zip(stored, new, strict=True))
-        if len(stored[0])
+        if len(stored[0]) and (is_global is kind or not isinstance(is_global, bool))
         else stored
         for kind, stored, where in zip((False, True), kv, places, strict=True)
     )
 
 
-def _write(stored: Array, layer: Array, places: Array, new: Array, mine: Array) -> Array:
+def _write(stored: Array, layer: Array | int, places: Array, new: Array, mine: Array | bool) -> Array:
     new = new[:, -len(places) :].astype(stored.dtype)
     if len(places) == 1:
         start = (layer, 0, places[0], 0, 0)
-        old = jax.lax.dynamic_slice(stored, start, (1, *new.shape))
-        return jax.lax.dynamic_update_slice(stored, jnp.where(mine, new[None], old), start)
+        if mine is not True:
+            new = jnp.where(mine, new, jax.lax.dynamic_slice(stored, start, (1, *new.shape))[0])
+        return jax.lax.dynamic_update_slice(stored, new[None], start)
     (old,) = recall((stored,), layer)
     return jax.lax.dynamic_update_index_in_dim(stored, jnp.where(mine, old.at[:, places].set(new), old), layer, axis=0)
 
 
-def recall(stored: tuple[Array, ...], layer: Array) -> tuple[Array, ...]:
+def recall(stored: tuple[Array, ...], layer: Array | int) -> tuple[Array, ...]:
     """Of keys and values [L, B, S, K, H] those of one layer."""
     return tuple(jax.lax.dynamic_index_in_dim(x, layer, keepdims=False) for x in stored)

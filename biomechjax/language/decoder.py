@@ -9,6 +9,7 @@ are `transformers.Gemma2ForCausalLM` and `Gemma3ForCausalLM`, with which the tes
 """
 
 import dataclasses
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from jax import Array
 from biomechjax.language.attention import attend, attend_within, rope_table, rotate, soft_cap
 from biomechjax.language.cache import Cache, KeysAndValues, recall, remember, within_kind
 from biomechjax.language.config import DecoderConfig
-from biomechjax.language.weights import Adapted, Quantized, apply_linear, embed, head_logits
+from biomechjax.language.weights import Adapted, Quantized, Turned, apply_linear, embed, head_logits, merged
 
 Params = dict[str, Any]
 
@@ -35,6 +36,9 @@ REMAT_POLICIES = {
 # but those that are split by width would have it split the stream by width too, and add up activations instead of
 # gathering weights (six layers of Gemma 3 270M under fsdp on eight devices: 2.0 GB of temporaries instead of 0.5).
 RESIDUAL = ("batch", None)
+
+EACH_LAYER = "each_layer"
+"""Where `by_layer` puts the parameters of the layers."""
 
 BRANCHES = 64
 """Segments e * BRANCHES + 1, ..., + BRANCHES - 1 are branches of segment e * BRANCHES, their trunk: they see it and
@@ -71,11 +75,11 @@ class _Batch:
 
 
 class _Layer(NamedTuple):
-    """Which layer a step of the scan is."""
+    """Which layer is computed: arrays [] in a scan, else plain values."""
 
-    number: Array  # [] of all
-    is_global: Array  # [] bool
-    of_kind: Array  # [] of those of its kind, as which it stands in the cache
+    number: Array | int  # of all
+    is_global: Array | bool
+    of_kind: Array | int  # of those of its kind, as which it stands in the cache
 
 
 def _same_segment(queries: Array, keys: Array) -> Array:
@@ -97,7 +101,9 @@ def _linear(
     else:
         init = nn.with_logical_partitioning(nn.initializers.normal(inputs**-0.5), axes)
         weight = module.param(name, init, shape)
-    return apply_linear(x, weight if isinstance(weight, Quantized | Adapted) else weight.reshape(inputs, -1), keys)
+    return apply_linear(
+        x, weight if isinstance(weight, Quantized | Adapted | Turned) else weight.reshape(inputs, -1), keys
+    )
 
 
 class RMSNorm(nn.Module):
@@ -150,7 +156,9 @@ class SelfAttention(nn.Module):
                     k, v = jnp.concatenate([k, new_k], axis=1), jnp.concatenate([v, new_v], axis=1)
                 return attend(c, q, k, v, batch.global_mask if is_global else batch.local_mask)
 
-            if len(set(c.global_layers)) == 1:
+            if isinstance(layer.is_global, bool):
+                mixed = look(layer.is_global)
+            elif len(set(c.global_layers)) == 1:
                 mixed = look(c.global_layers[0])
             else:
                 mixed = jax.lax.cond(layer.is_global, lambda: look(True), lambda: look(False))
@@ -261,7 +269,8 @@ class Decoder(nn.Module):
         x = (x * jnp.sqrt(jnp.float32(c.width)).astype(x.dtype)).reshape(b * t, c.width)
         x = nn.with_logical_constraint(x, RESIDUAL)
 
-        seen, kv, places = [(positions, segment_ids)] * 2, None, None
+        seen, places = [(positions, segment_ids)] * 2, None
+        kv: Any = None
         if cache is not None:
             if t > (slots := cache.whole.size):
                 raise ValueError(f"{t} tokens do not fit a cache of {slots} slots; ask init_cache for more")
@@ -288,8 +297,14 @@ class Decoder(nn.Module):
             empty=cache is None or cache.empty,
             keys=dropout_keys,
         )
-        layers = _Layer(jnp.arange(c.num_layers), jnp.array(c.global_layers), jnp.array(within_kind(c.global_layers)))
-        (x, kv), _ = self.layers((x, kv), layers, batch)
+        of_kind = within_kind(c.global_layers)
+        if self.has_variable("params", EACH_LAYER):
+            for i, weights in enumerate(self.get_variable("params", EACH_LAYER)):
+                layer = _Layer(i, c.global_layers[i], of_kind[i])
+                (x, kv), _ = DecoderLayer(c, parent=None).apply({"params": weights}, (x, kv), layer, batch)
+        else:
+            layers = _Layer(jnp.arange(c.num_layers), jnp.array(c.global_layers), jnp.array(of_kind))
+            (x, kv), _ = self.layers((x, kv), layers, batch)
         if cache is not None:
             cache_window, cache_whole = (dataclasses.replace(s, k=k, v=v) for s, (k, v) in zip(new, kv, strict=True))
             cache = Cache(cache_whole, cache_window, cache.index + t, empty=False)
@@ -297,7 +312,9 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Array) -> Array:
         """Scores over the vocabulary, [..., V] float32, of hidden states [..., D] from `__call__`."""
-        return soft_cap(head_logits(hidden, self.embedding), self.config.logit_soft_cap)
+        # Without the barrier the compiler would have the embedding on the right of the product.
+        scores = jax.lax.optimization_barrier(head_logits(hidden.reshape(-1, self.config.width), self.embedding)).T
+        return soft_cap(scores.reshape(*hidden.shape[:-1], -1), self.config.logit_soft_cap)
 
 
 def _init(config: DecoderConfig, key: Array) -> Params:
@@ -309,6 +326,32 @@ def _init(config: DecoderConfig, key: Array) -> Params:
 def init_params(config: DecoderConfig, key: Array) -> Params:
     """Fresh float32 parameters as a plain tree; the stacked layers are under `layers`, [L, ...] each."""
     return nn.unbox(_init(config, key))
+
+
+@partial(jax.jit, static_argnums=0)
+def _apart(config: DecoderConfig, layers: Params) -> tuple[Params, ...]:
+    def form(path: tuple[Any, ...], weight: Any) -> Any:
+        if path[-2].key not in ("attention", "mlp"):
+            return weight
+        whole = merged(weight)
+        inputs = math.prod(whole.shape[:-1]) if path[-1].key == "output" else whole.shape[0]
+        return Turned(whole.reshape(inputs, -1).T)
+
+    def is_linear(x: Any) -> bool:
+        return isinstance(x, Quantized | Adapted)
+
+    each = (jax.tree.map(lambda x, i=i: x[i], layers) for i in range(config.num_layers))
+    return tuple(jax.tree_util.tree_map_with_path(form, of_layer, is_leaf=is_linear) for of_layer in each)
+
+
+def by_layer(config: DecoderConfig, params: Params) -> Params:
+    """Parameters for steps that read one token of each row on a CPU: of each layer apart, linear maps turned.
+
+    The decoder then calls its layers one by one: slices of stacked parameters would be copied in every step. Of
+    adapters and quantised maps the sum is taken in float32, once.
+    """
+    rest = {name: x for name, x in params.items() if name != "layers"}
+    return rest | {EACH_LAYER: _apart(config, params["layers"])}
 
 
 def abstract_params(config: DecoderConfig) -> tuple[Params, Params]:

@@ -11,7 +11,7 @@ from jax import Array
 from biomechjax.language.attention import soft_cap
 from biomechjax.language.cache import Cache, init_cache, take_rows
 from biomechjax.language.config import DecoderConfig
-from biomechjax.language.decoder import Decoder, Params
+from biomechjax.language.decoder import Decoder, Params, by_layer
 from biomechjax.language.prompts import Prompt, check_prompts, pad_left, places
 from biomechjax.language.sampling import Sampling, choose
 from biomechjax.language.trie import Trie
@@ -69,6 +69,8 @@ def generate(
     row_keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(0) if key is None else key, jnp.arange(len(prompts))
     )
+    on_cpu = config.compute_dtype == "float32" and jax.default_backend() == "cpu"
+    step_params = by_layer(config, params) if on_cpu else params
     table = None if trie is None else (jnp.array(trie.tokens), jnp.array(trie.next))
     first_states = np.array(starts if trie is not None else [0] * len(prompts), np.int32)
     stops = jnp.array(stop_ids, jnp.int32)
@@ -95,6 +97,7 @@ def generate(
                 max_new_tokens,
                 sampling,
                 params,
+                step_params,
                 cache,
                 source,
                 lengths[source],
@@ -146,6 +149,7 @@ def _answer(
     max_new_tokens: int,
     sampling: Sampling,
     params: Params,
+    step_params: Params,
     cache: Cache,
     source: Array,
     context_lengths: Array,
@@ -157,7 +161,8 @@ def _answer(
     states: Array,
 ) -> tuple[Array, Array]:
     """New tokens [B, max_new_tokens] and how many precede the stop [B], of questions [B, T] behind the contexts that
-    rows `source` [B] of the cache hold; `table` and `states` [B] are those of a trie."""
+    rows `source` [B] of the cache hold; `table` and `states` [B] are those of a trie. Questions are read with `params`,
+    and then each token with `step_params`."""
     model, variables = Decoder(config), {"params": params}
     b, t = questions.shape
 
@@ -191,7 +196,7 @@ def _answer(
         """Reads the last token, chooses the one for place `step` of the answer."""
         step, token, states, done, new, counts, cache = carry
         position, segment = lengths + step - 1, (~done).astype(jnp.int32)
-        hidden, cache = model.apply(variables, token[:, None], position[:, None], segment[:, None], cache)
+        hidden, cache = model.apply({"params": step_params}, token[:, None], position[:, None], segment[:, None], cache)
         token, states = next_token(hidden[:, 0], states, step)
         done = done | is_stop(token)
         return step + 1, token, states, done, new.at[:, step].set(token), counts + ~done, cache

@@ -75,6 +75,17 @@ class Adapted:
     dropout: float = struct.field(pytree_node=False)
 
 
+@struct.dataclass
+class Turned:
+    """A linear map [in,out] kept as [out,in], to stand on the left of products with few rows.
+
+    A CPU packs the right side of a product anew each time, which takes longer than the product where that is the weight
+    and the left side has a few rows.
+    """
+
+    weight: Array
+
+
 Linear = Array | Quantized | Adapted
 
 
@@ -90,7 +101,7 @@ class Extended:
 Embedding = Array | Extended
 
 
-def apply_linear(x: Array, weight: Linear, keys: Array | None = None) -> Array:
+def apply_linear(x: Array, weight: Linear | Turned, keys: Array | None = None) -> Array:
     """x [n,in] times a map [in,out] in the dtype of x; keys [B] of the rows that n is made of, for dropout, or None."""
     if isinstance(weight, Adapted):
         y = apply_linear(x, weight.weight)
@@ -99,6 +110,9 @@ def apply_linear(x: Array, weight: Linear, keys: Array | None = None) -> Array:
     if isinstance(weight, Quantized):
         # Dequantised again in the backward pass: kept, all layers together would be the model in full size.
         return jax.checkpoint(lambda x, w: x @ w.dequantize().astype(x.dtype))(x, weight)
+    if isinstance(weight, Turned):
+        # Without the barrier the compiler turns it back.
+        return jax.lax.optimization_barrier(weight.weight @ x.T).T
     return x @ weight.astype(x.dtype)
 
 
@@ -128,25 +142,23 @@ def vocabulary_size(embedding: Embedding) -> int:
     return len(embedding.embedding if isinstance(embedding, Extended) else embedding)
 
 
-def head_rows(embedding: Embedding, start: int, stop: int) -> Array:
-    """Rows start to stop, or to the end, of the embedding, which is also the head."""
-    stop = min(stop, vocabulary_size(embedding))
-    if not isinstance(embedding, Extended):
-        return embedding[start:stop]
-    first, last = (min(max(i, start), stop) for i in (embedding.offset, embedding.offset + len(embedding.rows)))
-    base, rows = embedding.embedding, embedding.rows
-    own = rows[first - embedding.offset : last - embedding.offset].astype(base.dtype)
-    parts = [base[start:first], own, base[last:stop]]
-    return jnp.concatenate([p for p in parts if len(p)]) if len(own) else base[start:stop]
+def head_logits(hidden: Array, embedding: Embedding, start: int = 0, stop: int | None = None) -> Array:
+    """Rows start to stop of the embedding, which is also the head, times hidden [P,D]: [stop - start, P] float32.
 
-
-def head_logits(hidden: Array, embedding: Embedding) -> Array:
-    """hidden [...,D] times the transposed embedding, [...,V] float32."""
+    Positions come last because a CPU packs the right side of a product, which should not be the large one.
+    """
+    size = vocabulary_size(embedding)
+    stop = size if stop is None else min(stop, size)
 
     def scores(rows: Array) -> Array:
-        return jnp.einsum("...d,vd->...v", hidden, rows.astype(hidden.dtype), preferred_element_type=jnp.float32)
+        return jnp.einsum("vd,pd->vp", rows.astype(hidden.dtype), hidden, preferred_element_type=jnp.float32)
 
     if not isinstance(embedding, Extended):
-        return scores(embedding)
-    update = jax.lax.dynamic_update_slice_in_dim
-    return cast(Array, update(scores(embedding.embedding), scores(embedding.rows), embedding.offset, axis=-1))
+        return scores(embedding[start:stop])
+    # The logits of learned rows go over those of the rows they stand for: joining the rows would copy the frozen ones.
+    first, last = (min(max(i, start), stop) for i in (embedding.offset, embedding.offset + len(embedding.rows)))
+    own = embedding.rows[first - embedding.offset : last - embedding.offset]
+    base = scores(embedding.embedding[start:stop])
+    return (
+        cast(Array, jax.lax.dynamic_update_slice_in_dim(base, scores(own), first - start, axis=0)) if len(own) else base
+    )

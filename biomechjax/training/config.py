@@ -111,7 +111,7 @@ class DecoderExperiment:
             computed; 0 for a third.
         codes_per_step: of the codes of a step of movement the decoder reads so many, the first ones, which say most;
             0 for all.
-        compute_dtype, remat, attention: as in DecoderConfig.
+        compute_dtype, remat, attention, unroll: as in DecoderConfig; an unroll of 0 is that of the preset, or 1.
     """
 
     train: TrainConfig
@@ -126,6 +126,7 @@ class DecoderExperiment:
     compute_dtype: str = "float32"
     remat: str = "none"
     attention: str = "einsum"
+    unroll: int = 0
 
     def __post_init__(self) -> None:
         """Raises InputError: the stages leave no step for the mixture."""

@@ -207,7 +207,7 @@ def from_base(
 def _computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderConfig:
     how = {name: getattr(experiment, name) for name in ("compute_dtype", "remat", "attention")}
     try:
-        return dataclasses.replace(shape, **how)
+        return dataclasses.replace(shape, **how, unroll=experiment.unroll or shape.unroll)
     except ValueError as e:
         raise InputError(str(e)) from e
 

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from biomechjax.language import generate as generation
-from biomechjax.language.decoder import Decoder
+from biomechjax.language.adapters import adapt, freeze, init_adapters
+from biomechjax.language.cache import Cache, init_cache
+from biomechjax.language.decoder import Decoder, by_layer
 from biomechjax.language.generate import generate, logits_of
+from biomechjax.language.lora import LoraConfig
 from biomechjax.language.sampling import Sampling
 from biomechjax.language.trie import build_trie
 
@@ -45,6 +48,11 @@ def logits_behind(config, params, sequence: list[int]) -> np.ndarray:
     return np.asarray(all_logits(config, params, np.resize(sequence, 64)))[: len(sequence)]
 
 
+@partial(jax.jit, static_argnums=0)
+def read(config, params, *args) -> tuple[jax.Array, Cache]:
+    return Decoder(config).apply({"params": params}, *args)
+
+
 def next_logits(config, params, sequence: list[int]) -> np.ndarray:
     return logits_behind(config, params, sequence)[-1]
 
@@ -66,6 +74,25 @@ def test_where_the_context_ends_changes_nothing(config, params, greedy):
     whole = [([], [*context, *question]) for context, question in PROMPTS]
     assert generate(config, params, whole, 12, []) == greedy
     assert generate(config, params, [(p[:-1], p[-1:]) for _, p in whole], 12, []) == greedy
+
+
+@pytest.mark.parametrize("weights", ["plain", "float32", "int8"])
+def test_layers_by_themselves_read_a_token_as_the_scan_does(config, params, weights):
+    """Behind a context longer than the window of local layers, whose slots are written round and round."""
+    if weights != "plain":
+        lora = LoraConfig(rank=2, dropout=0.0)
+        layers = jax.tree.map(lambda x: x + 0.03, init_adapters(config, lora, jax.random.key(1)))
+        adapters = {"layers": layers, "rows": params["embedding"][:3] + 1}
+        params = adapt(freeze(params, weights), adapters, lora, offset=5)
+    tokens, row = np.array([ids(7, 20), ids(8, 20)]), np.ones((2, 1), np.int32)
+    start = np.arange(13)[None] * row
+    _, cache = read(config, params, tokens[:, :13], start, np.ones_like(start), init_cache(config, 2, 20, strangers=0))
+    apart, (scanned, single) = by_layer(config, params), (cache, cache)
+    for i in range(13, 20):
+        expected, scanned = read(config, params, tokens[:, i : i + 1], i * row, row, scanned)
+        found, single = read(config, apart, tokens[:, i : i + 1], i * row, row, single)
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), single, scanned)
 
 
 def test_equal_contexts_are_read_once(config, params, monkeypatch):
