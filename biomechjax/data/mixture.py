@@ -97,10 +97,12 @@ class Drawing:
 
     Attributes:
         records: of all sources.
+        sources: the number of each record's, since people of two may have one name.
         codebook_size, levels: the codes of a step are of `levels` in turn, out of `codebook_size` over all of them.
     """
 
     records: Sequence[Record]
+    sources: Sequence[int]
     config: MixtureConfig
     codebook_size: int
     levels: int
@@ -156,11 +158,14 @@ class Drawing:
     def comparison(self, number: int, rng: np.random.Generator) -> Example:
         """A recording and another of the same activity, in random order, and which of them is faster, ...
 
-        Where none of some that are tried differs by enough, questions about the recording alone.
+        One in two is of the same person, where there is one, and may be asked what changed from the first to the
+        second. Where none of some that are tried differs by enough, questions about the recording alone.
         """
         activity = self.records[number].labels.get("activity")
+        own = [n for n in self.of_person[self.who[number]] if self.records[n].labels.get("activity") == activity]
+        before = rng.permutation(own)[: len(own) * int(rng.integers(2))]
         # The extremes differ from it by enough, unless the paces of the views make up for that.
-        for other in (*rng.choice(self.alike[activity], PARTNERS), *sorted(self.extremes[activity])):
+        for other in (*before, *rng.choice(self.alike[activity], PARTNERS), *sorted(self.extremes[activity])):
             pair = [number, int(other)]
             rng.shuffle(pair)
             drawn = [self.movement(n, rng, share=2) for n in pair]
@@ -171,14 +176,16 @@ class Drawing:
             return self.trial(number, rng)
         turns = []
         for i in rng.permutation(len(found))[: self.config.turns]:
-            question, larger = _any(found[i].questions, rng)
-            turns.append(Turn(question, found[i].answer_text(first, second, larger)))
+            changed = self.who[pair[0]] == self.who[pair[1]] and rng.integers(2) == 1
+            question, larger = _any(found[i].changes if changed else found[i].questions, rng)
+            answer = found[i].change_text if changed else found[i].answer_text
+            turns.append(Turn(question, answer(first, second, larger)))
         one, other = (self.seen(steps, rng) for steps, _ in drawn)
         return Example((FIRST_RECORDING, one, SECOND_RECORDING, other), tuple(turns), tuple(pair))
 
     def visit(self, number: int, rng: np.random.Generator) -> Example:
         """Several recordings of the person of one, and questions about the person."""
-        numbers = self.of_person[self.records[number].participant]
+        numbers = self.of_person[self.who[number]]
         chosen = tuple(numbers[i] for i in rng.permutation(len(numbers))[:VISIT_TRIALS])
         seen = [self.seen(self.movement(n, rng, share=len(chosen))[0], rng) for n in chosen]
         truth = self.about_person(numbers)
@@ -220,11 +227,16 @@ class Drawing:
         return [len([t.answer_text(r.labels) for t in self.asked(n)]) for n, r in enumerate(self.records)]
 
     @functools.cached_property
-    def of_person(self) -> dict[str, list[int]]:
+    def who(self) -> list[tuple[int, str]]:
+        """The source and participant of each record."""
+        return [(source, record.participant) for source, record in zip(self.sources, self.records, strict=True)]
+
+    @functools.cached_property
+    def of_person(self) -> dict[tuple[int, str], list[int]]:
         """The records of each participant."""
-        found: dict[str, list[int]] = {}
-        for number, record in enumerate(self.records):
-            found.setdefault(record.participant, []).append(number)
+        found: dict[tuple[int, str], list[int]] = {}
+        for number, who in enumerate(self.who):
+            found.setdefault(who, []).append(number)
         return found
 
     @functools.cached_property

@@ -147,6 +147,15 @@ TASKS = (
         WALKING,
     ),
     Task(
+        "step time asymmetry",
+        "step_time_asymmetry_percent",
+        Number("%", 0, 0.0, 200.0),
+        WHAT,
+        ("step time asymmetry", "asymmetry of the step times", "difference of left and right step time"),
+        ("How asymmetric are the steps?", "How much do left and right step time differ?"),
+        WALKING,
+    ),
+    Task(
         "Timed Up and Go time",
         "tug_time_s",
         Number("s", 1, 0.0, 300.0, pace=-1, tolerance=TUG_TOLERANCE),

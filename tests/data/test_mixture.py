@@ -1,6 +1,7 @@
 """Examples drawn from records: parts, wordings, true answers."""
 
 import dataclasses
+import re
 
 import numpy as np
 import tiny
@@ -11,7 +12,7 @@ from biomechjax.tasks.registry import STEADY_ACTIVITIES, TASKS
 
 def draws(record, config, count=200, levels=1):
     rng = np.random.default_rng(0)
-    drawing = Drawing([record], config, tiny.TOKENIZER.codebook_size, levels)
+    drawing = Drawing([record], [0], config, tiny.TOKENIZER.codebook_size, levels)
     return [drawing.trial(0, rng) for _ in range(count)]
 
 
@@ -119,14 +120,14 @@ def people() -> list:
     for person, (diagnosis, berg) in enumerate((("stroke", 40), ("none", 55))):
         for trial in range(3):
             labels = {"activity": "overground walking", "diagnosis": diagnosis, "berg_score": berg}
-            speed = {"walking_speed_m_s": 0.5 + person * 0.4 + trial * 0.05}
+            speed = {"walking_speed_m_s": 0.5 + person * 0.4 + trial * 0.06}
             record = tiny.record(10 * person + trial, codes=20, **labels, **speed)
             found.append(dataclasses.replace(record, participant=f"sub-{person}"))
     return found
 
 
 def drawn(kind: str, count: int = 300, **mixture):
-    drawing = Drawing(people(), MixtureConfig(**mixture), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(people(), [0] * 6, MixtureConfig(**mixture), tiny.TOKENIZER.codebook_size, 1)
     items, rng = drawing.items(kind, range(6)), np.random.default_rng(0)
     return drawing, [getattr(drawing, kind)(items[i % len(items)], rng) for i in range(count)]
 
@@ -143,15 +144,26 @@ def test_comparisons_are_true_of_both_movements_in_either_order():
         for turn in example.turns:
             label = "berg_score" if "alance" in turn.question else "walking_speed_m_s"
             assert abs(mine[label] - theirs[label]) >= 0.1
-            more = "slowly" not in turn.question
-            assert turn.answer == ("the first" if (mine[label] > theirs[label]) == more else "the second")
-            answers.add((label, more, turn.answer))
-    assert len(answers) == 6
+            more = not {"slowly", "decrease", "fall"} & set(re.findall(r"\w+", turn.question))
+            if changed := "walking speed" in turn.question and "which" not in turn.question.lower():
+                assert a // 3 == b // 3
+                assert turn.answer == ("yes" if (mine[label] < theirs[label]) == more else "no")
+            else:
+                assert turn.answer == ("the first" if (mine[label] > theirs[label]) == more else "the second")
+            answers.add((label, changed, more, turn.answer))
+    assert len(answers) == 10
+
+
+def test_people_of_two_sources_are_two_though_of_one_name():
+    drawing = Drawing(people(), [0, 0, 1, 0, 0, 0], MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    assert [*drawing.of_person.values()] == [[0, 1], [2], [3, 4, 5]]
+    for seed in range(20):
+        assert set(drawing.visit(0, np.random.default_rng(seed)).records) == {0, 1}
 
 
 def test_what_differs_too_little_is_not_compared():
     records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.04 * i) for i in range(3)]
-    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     assert drawing.items("comparison", range(3)) == []
     records[2].labels["walking_speed_m_s"] = 1.2
     rng = np.random.default_rng(0)
@@ -162,7 +174,7 @@ def test_what_differs_too_little_is_not_compared():
 def test_a_faster_view_is_compared_as_the_faster_movement_it_is():
     records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.15 * i) for i in range(2)]
     records[0].paces[:] = [1.4, 1.4]
-    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     for _ in range(20):
         example = drawing.comparison(0, np.random.default_rng(_))
         for turn in example.turns:
@@ -184,7 +196,7 @@ def test_visits_are_of_one_person_and_ask_about_the_person():
 def test_what_the_recordings_of_a_person_disagree_on_is_not_asked_of_a_visit():
     records = people()
     records[1].labels["diagnosis"] = "none"
-    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     assert {t.answer for t in drawing.visit(0, np.random.default_rng(0)).turns} == {"40 points"}
 
 
