@@ -2,11 +2,12 @@
 
     process_run.py OUT COORDINATOR COUNT INDEX NAME/STRATEGY,... [DIE_AT]
 
-Runs are written to OUT/NAME/STRATEGY; with DIE_AT the process kills itself when it is about to take this step and an
-earlier one is saved.
+Runs are written to OUT/NAME/STRATEGY, and a hash of each batch of this process to OUT/batches-INDEX; with DIE_AT the
+process kills itself when it is about to take this step and an earlier one is saved.
 """
 
 import dataclasses
+import hashlib
 import os
 import signal
 import sys
@@ -24,26 +25,29 @@ from biomechjax.training.loop import fit
 CONFIG = dataclasses.replace(TRAIN, log_every=1, save_every=3)
 
 
-def die_at(step: int, out: Path) -> None:
-    place, seen = Runner.place_batch, []
+def watch(out: Path, index: str, die_at: int) -> None:
+    place, log = Runner.place_batch, Path(out, f"batches-{index}")
+    seen = []
 
-    def place_or_die(self, batch):
-        seen.append(len(seen))
-        if len(seen) == step:
+    def place_and_note(self, batch):
+        parts = [batch[name].tobytes() for name in sorted(batch)]
+        seen.append(hashlib.sha256(b"".join(parts)).hexdigest())
+        if len(seen) == die_at:
             while not any(folder.name.isdecimal() for folder in out.glob("*/*/steps/*")):
                 time.sleep(0.01)  # it is saved in the background
             os.kill(os.getpid(), signal.SIGKILL)
+        with log.open("a") as file:
+            print(seen[-1], file=file)
         return place(self, batch)
 
-    Runner.place_batch = place_or_die
+    Runner.place_batch = place_and_note
 
 
 def main() -> None:
     out, coordinator, count, index, runs, *die = sys.argv[1:]
     join_processes(Processes(coordinator, int(count), int(index)))
     assert jax.process_count() == int(count)
-    if die:
-        die_at(int(die[0]), Path(out))
+    watch(Path(out), index, int(die[0]) if die else 0)
     for run in runs.split(","):
         name, strategy = run.split("/")
         share = batch_share(strategy, CONFIG.batch_size)

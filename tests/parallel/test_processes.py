@@ -59,6 +59,11 @@ def rows(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds_per_step"} for line in lines]
 
 
+def batches(out: Path, process: int) -> list[str]:
+    """A hash of each batch that a process trained on, run after run."""
+    return (out / f"batches-{process}").read_text().splitlines()
+
+
 def assert_close(found: Path, expected: Path) -> None:
     limit = 1e-6 if "decoder" in found.parts else 1e-10  # as in test_devices
     one, other = final(expected), final(found)
@@ -109,14 +114,25 @@ def test_two_processes_of_two_devices_equal_one(one, tmp_path):
 
 @pytest.mark.slow
 def test_killed_and_run_again_equals_never_killed(two, killed, tmp_path):
-    """To the bit."""
+    """To the bit, and so are the batches of each process."""
     again = Path(shutil.copytree(killed, tmp_path / "again"))
     ended = together(again, 2, 1, "decoder/dp")
     assert_done(ended)
     assert "steps 3 to 10" in ended[0][1] and "steps" not in ended[1][1]
+    shares = [batches(two, i)[:STEPS] for i in range(2)]
+    assert [batches(again, i) for i in range(2)] == [of[:4] + of[3:] for of in shares]
+    assert len({digest for of in shares for digest in of}) == 2 * STEPS
     expected, found = final(two / "decoder" / "dp"), final(again / "decoder" / "dp")
     assert {path for path in expected if found[path].tobytes() != expected[path].tobytes()} == set()
     assert rows(again / "decoder" / "dp") == rows(two / "decoder" / "dp")
+
+
+@pytest.mark.slow
+def test_one_process_killed_reads_the_same_batches(one, tmp_path):
+    assert together(tmp_path, 1, 2, "decoder/dp", 5)[0][0] == -signal.SIGKILL
+    assert_done(together(tmp_path, 1, 2, "decoder/dp"))
+    expected = batches(one, 0)[:STEPS]
+    assert batches(tmp_path, 0) == expected[:4] + expected[3:]
 
 
 @pytest.mark.slow
