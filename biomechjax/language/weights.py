@@ -159,6 +159,6 @@ def head_logits(hidden: Array, embedding: Embedding, start: int = 0, stop: int |
     first, last = (min(max(i, start), stop) for i in (embedding.offset, embedding.offset + len(embedding.rows)))
     own = embedding.rows[first - embedding.offset : last - embedding.offset]
     base = scores(embedding.embedding[start:stop])
-    return (
-        cast(Array, jax.lax.dynamic_update_slice_in_dim(base, scores(own), first - start, axis=0)) if len(own) else base
-    )
+    if not len(own):
+        return base
+    return cast(Array, jax.lax.dynamic_update_slice_in_dim(base, scores(own), first - start, axis=0))
