@@ -238,8 +238,7 @@ def test_a_row_takes_no_more_answers_than_there_is_room_for():
         assert row["targets"].shape == (24,)
         assert 18 < answers <= 24
         assert answers == (row["targets"] > 0).sum()
-    examples = [[row["segment_ids"].max() // BRANCHES for row in rows] for rows in (few, many)]
-    assert max(examples[0]) < max(examples[1])
+    assert len(few) > len(many)
     assert sum(row["segment_ids"].max() // BRANCHES for row in few) == 80  # the records are asked five tasks
     with pytest.raises(InputError, match="with 2 of answers; raise --row-length, --row-answers"):
         answered(2)
