@@ -166,6 +166,8 @@ def test_what_differs_too_little_is_not_compared():
     drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     assert drawing.items("comparison", range(3)) == []
     records[2].labels["walking_speed_m_s"] = 1.2
+    nothing = dataclasses.replace(drawing, config=MixtureConfig(tasks={t.name: 0.0 for t in TASKS} | {"cadence": 1.0}))
+    assert nothing.items("comparison", range(3)) == []  # nor could what makes up for a pair that does not differ
     rng = np.random.default_rng(0)
     for number in drawing.items("comparison", range(3)):
         assert 2 in drawing.comparison(number, rng).records

@@ -101,9 +101,7 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in rows]
 
 
-@pytest.mark.parametrize(
-    "kind", ["rvq", "decoder", *(pytest.param(q, marks=pytest.mark.slow) for q in QUANTIZERS if q != "rvq")]
-)
+@pytest.mark.parametrize("kind", ["decoder", *(pytest.param(q, marks=pytest.mark.slow) for q in QUANTIZERS)])
 def test_stopped_and_resumed_equals_never_stopped(tmp_path, log, kind):
     """Stopped twice by a signal, at random: in the middle of steps that would not have saved."""
     make = decoder_run if kind == "decoder" else partial(tokenizer_run, kind)
@@ -159,6 +157,7 @@ def test_a_finished_run_is_returned_as_it_is(tmp_path, log):
     assert len(log.batches) == TRAIN.steps
 
 
+@pytest.mark.slow
 def test_a_run_may_be_resumed_under_another_strategy(tmp_path, log):
     whole = run(tokenizer_run, tmp_path / "whole")
     log.batches, log.stop_after = [], 4
