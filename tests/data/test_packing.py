@@ -186,6 +186,11 @@ def test_rows_are_full_and_few_turns_are_dropped():
     assert kept > 0.93 * sum(len(turns) for _, turns, _ in sizes)
 
 
+def test_a_turn_that_was_dropped_with_a_longer_one_fills_the_room():
+    assert pack([(10, [20, 50, 15, 4], [1, 1, 1, 1])], 50, 10, 4) == [[(0, [0, 2, 3])]]
+    assert pack([(10, [20, 50, 15, 4], [1, 1, 3, 1])], 50, 3, 4) == [[(0, [0, 3])]]
+
+
 def test_an_example_that_is_too_long_loses_turns_and_then_is_refused():
     def rows(length):
         known = [tiny.record(0, codes=40)]
