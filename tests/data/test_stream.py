@@ -86,10 +86,14 @@ def test_an_epoch_is_the_same_examples_whatever_the_window(monkeypatch):
 def test_large_examples_do_not_come_first():
     """As they do out of the packer."""
     known = [tiny.record(i, codes=5 + 3 * i) for i in range(30)]
-    window = tiny.packed_rows(known, 2 * LENGTH, 2, MixtureConfig(crop=0.0)).window(0, 0)
-    largest = [max(len(example.context[0]) for example in row) for row in window]
-    assert len(window) > 8 and max(largest) > 2 * min(largest)
-    assert largest != sorted(largest, reverse=True)
+    first_are_larger = []
+    for seed in range(6):
+        window = tiny.packed_rows(known, 2 * LENGTH, 2, MixtureConfig(crop=0.0), seed=seed).window(0, 0)
+        largest = [max(len(example.context[0]) for example in row) for row in window]
+        half = len(largest) // 2
+        assert half > 3
+        first_are_larger.append(np.mean(largest[:half]) > np.mean(largest[half:]))
+    assert not all(first_are_larger)
 
 
 def test_stages_follow_each_other():
