@@ -96,13 +96,11 @@ class Drawing:
     """Records to draw examples from, and how.
 
     Attributes:
-        records: of all sources.
-        sources: the number of each record's, since people of two may have one name.
+        records: of all sources; participants of two have two names.
         codebook_size, levels: the codes of a step are of `levels` in turn, out of `codebook_size` over all of them.
     """
 
     records: Sequence[Record]
-    sources: Sequence[int]
     config: MixtureConfig
     codebook_size: int
     levels: int
@@ -162,7 +160,11 @@ class Drawing:
         second. Where none of some that are tried differs by enough, questions about the recording alone.
         """
         activity = self.records[number].labels.get("activity")
-        own = [n for n in self.of_person[self.who[number]] if self.records[n].labels.get("activity") == activity]
+        own = [
+            n
+            for n in self.of_person[self.records[number].participant]
+            if self.records[n].labels.get("activity") == activity
+        ]
         before = rng.permutation(own)[: len(own) * int(rng.integers(2))]
         # The extremes differ from it by enough, unless the paces of the views make up for that.
         for other in (*before, *rng.choice(self.alike[activity], PARTNERS), *sorted(self.extremes[activity])):
@@ -176,7 +178,7 @@ class Drawing:
             return self.trial(number, rng)
         turns = []
         for i in rng.permutation(len(found))[: self.config.turns]:
-            changed = self.who[pair[0]] == self.who[pair[1]] and rng.integers(2) == 1
+            changed = len({self.records[n].participant for n in pair}) == 1 and rng.integers(2) == 1
             question, larger = _any(found[i].changes if changed else found[i].questions, rng)
             answer = found[i].change_text if changed else found[i].answer_text
             turns.append(Turn(question, answer(first, second, larger)))
@@ -185,7 +187,7 @@ class Drawing:
 
     def visit(self, number: int, rng: np.random.Generator) -> Example:
         """Several recordings of the person of one, and questions about the person."""
-        numbers = self.of_person[self.who[number]]
+        numbers = self.of_person[self.records[number].participant]
         chosen = tuple(numbers[i] for i in rng.permutation(len(numbers))[:VISIT_TRIALS])
         seen = [self.seen(self.movement(n, rng, share=len(chosen))[0], rng) for n in chosen]
         truth = self.about_person(numbers)
@@ -227,16 +229,11 @@ class Drawing:
         return [len([t.answer_text(r.labels) for t in self.asked(n)]) for n, r in enumerate(self.records)]
 
     @functools.cached_property
-    def who(self) -> list[tuple[int, str]]:
-        """The source and participant of each record."""
-        return [(source, record.participant) for source, record in zip(self.sources, self.records, strict=True)]
-
-    @functools.cached_property
-    def of_person(self) -> dict[tuple[int, str], list[int]]:
+    def of_person(self) -> dict[str, list[int]]:
         """The records of each participant."""
-        found: dict[tuple[int, str], list[int]] = {}
-        for number, who in enumerate(self.who):
-            found.setdefault(who, []).append(number)
+        found: dict[str, list[int]] = {}
+        for number, record in enumerate(self.records):
+            found.setdefault(record.participant, []).append(number)
         return found
 
     @functools.cached_property

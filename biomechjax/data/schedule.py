@@ -64,8 +64,7 @@ class Schedule:
             InputError: no record is asked any question, a label fits no answer, or the weights fit nothing.
         """
         self.records = [record for source in sources for record in source]
-        of_source = [number for number, source in enumerate(sources) for _ in source]
-        self.drawing = Drawing(self.records, of_source, config, codebook_size, levels)
+        self.drawing = Drawing(self.records, config, codebook_size, levels)
         self.seed = seed
         if config.sources and len(config.sources) != len(sources):
             raise InputError(f"--mixture.sources: {len(config.sources)} weights for {len(sources)} --data")

@@ -1,8 +1,8 @@
 """The Gemma 2 and 3 decoder in Flax Linen: tokens, positions and segments in, hidden states and logits out.
 
-Layers are one `nn.scan` over stacked parameters [L, ...]; local and global layers differ only in the mask and
-the rotary table that a scanned boolean selects. Around the matrix products activations are 2-D, [B*T, D]: on
-a CPU the weight gradient of a 3-D activation costs transposing copies.
+Layers are one `nn.scan` over stacked parameters [L, ...], or are called one by one with those of `by_layer`; local and
+global layers differ only in the mask and the rotary table that a scanned boolean selects. Around the matrix products
+activations are 2-D, [B*T, D]: on a CPU the weight gradient of a 3-D activation costs transposing copies.
 
 Source: Gemma 2 and 3 technical reports (arXiv:2408.00118, arXiv:2503.19786); the reference for every numerical detail
 are `transformers.Gemma2ForCausalLM` and `Gemma3ForCausalLM`, with which the tests compare.
@@ -34,7 +34,7 @@ REMAT_POLICIES = {
 
 # The residual stream is split over devices by rows of the batch alone. The rest the compiler finds from the weights,
 # but those that are split by width would have it split the stream by width too, and add up activations instead of
-# gathering weights (six layers of Gemma 3 270M under fsdp on eight devices: 2.0 GB of temporaries instead of 0.5).
+# gathering weights.
 RESIDUAL = ("batch", None)
 
 EACH_LAYER = "each_layer"

@@ -12,7 +12,7 @@ from biomechjax.tasks.registry import STEADY_ACTIVITIES, TASKS
 
 def draws(record, config, count=200, levels=1):
     rng = np.random.default_rng(0)
-    drawing = Drawing([record], [0], config, tiny.TOKENIZER.codebook_size, levels)
+    drawing = Drawing([record], config, tiny.TOKENIZER.codebook_size, levels)
     return [drawing.trial(0, rng) for _ in range(count)]
 
 
@@ -127,7 +127,7 @@ def people() -> list:
 
 
 def drawn(kind: str, count: int = 300, **mixture):
-    drawing = Drawing(people(), [0] * 6, MixtureConfig(**mixture), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(people(), MixtureConfig(**mixture), tiny.TOKENIZER.codebook_size, 1)
     items, rng = drawing.items(kind, range(6)), np.random.default_rng(0)
     return drawing, [getattr(drawing, kind)(items[i % len(items)], rng) for i in range(count)]
 
@@ -154,16 +154,9 @@ def test_comparisons_are_true_of_both_movements_in_either_order():
     assert len(answers) == 10
 
 
-def test_people_of_two_sources_are_two_though_of_one_name():
-    drawing = Drawing(people(), [0, 0, 1, 0, 0, 0], MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
-    assert [*drawing.of_person.values()] == [[0, 1], [2], [3, 4, 5]]
-    for seed in range(20):
-        assert set(drawing.visit(0, np.random.default_rng(seed)).records) == {0, 1}
-
-
 def test_what_differs_too_little_is_not_compared():
     records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.04 * i) for i in range(3)]
-    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     assert drawing.items("comparison", range(3)) == []
     records[2].labels["walking_speed_m_s"] = 1.2
     nothing = dataclasses.replace(drawing, config=MixtureConfig(tasks={t.name: 0.0 for t in TASKS} | {"cadence": 1.0}))
@@ -176,7 +169,7 @@ def test_what_differs_too_little_is_not_compared():
 def test_a_faster_view_is_compared_as_the_faster_movement_it_is():
     records = [tiny.record(i, activity="overground walking", walking_speed_m_s=1.0 + 0.15 * i) for i in range(2)]
     records[0].paces[:] = [1.4, 1.4]
-    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     for _ in range(20):
         example = drawing.comparison(0, np.random.default_rng(_))
         for turn in example.turns:
@@ -198,7 +191,7 @@ def test_visits_are_of_one_person_and_ask_about_the_person():
 def test_what_the_recordings_of_a_person_disagree_on_is_not_asked_of_a_visit():
     records = people()
     records[1].labels["diagnosis"] = "none"
-    drawing = Drawing(records, [0] * len(records), MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
+    drawing = Drawing(records, MixtureConfig(), tiny.TOKENIZER.codebook_size, 1)
     assert {t.answer for t in drawing.visit(0, np.random.default_rng(0)).turns} == {"40 points"}
 
 

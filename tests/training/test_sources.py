@@ -9,7 +9,7 @@ from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.training.config import DecoderExperiment, TrainConfig
-from biomechjax.training.decoder import open_sources, training_rows
+from biomechjax.training.decoder import open_sources, training_records, training_rows
 
 EXPERIMENT = DecoderExperiment(TrainConfig(1, 4, 1e-3), row_length=256)
 
@@ -28,8 +28,10 @@ def moved(split: str) -> list[dict]:
 def test_rows_hold_people_of_all_folders(records_folder, tmp_path):
     other = written(tmp_path, tiny.PEOPLE[:1], name="one walker")
     sources = open_sources([records_folder, other])
-    trained = [source.read("train") for source in sources]
+    trained = [training_records(source, 1) for source in sources]
     assert [len(of) for of in trained] == [9, 3]
+    assert {r.trial for r in trained[1]} < {r.trial for r in trained[0]}  # two people of one name
+    assert not {r.participant for r in trained[0]} & {r.participant for r in trained[1]}
     ((_, rows),) = training_rows(EXPERIMENT, trained, tiny.vocabulary())
     read = {number for row in rows.window(0, 0) for example in row for number in example.records}
     assert read == set(range(12))

@@ -8,8 +8,8 @@ import pytest
 import tiny
 
 from biomechjax.reduction import Reduction
-from biomechjax.training.config import TrainConfig
-from biomechjax.training.decoder import answer_loss, decoder_learner
+from biomechjax.training.config import DecoderExperiment, TrainConfig
+from biomechjax.training.decoder import answer_loss, decoder_learner, from_scratch
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import Learner, init_state, make_step
 
@@ -81,3 +81,10 @@ def test_answer_loss_is_the_mean_over_answer_tokens_of_all_rows():
     step = jax.jit(lambda s, b: make_step(decoder_learner(config), optimizer, 0)(s, b, Reduction()))
     _, metrics = step(init_state(params, {}, optimizer), packed)
     assert float(metrics["answer"]) == pytest.approx(total / sum(sizes), rel=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(0, 4), (2, 2)])
+def test_an_experiment_says_how_many_layers_are_unrolled(asked, expected):
+    experiment = DecoderExperiment(TRAIN, preset="1m", unroll=asked, remat="full")
+    shape = from_scratch(experiment, tiny.tokenizer(), 1, tiny.vocabulary()).shape
+    assert (shape.unroll, shape.remat) == (expected, "full")
