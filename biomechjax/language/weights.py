@@ -15,6 +15,8 @@ from flax import struct
 from jax import Array
 from qwix import QArray
 
+from biomechjax.language.context import context_size, own_part
+
 TILE = 64  # inputs that share a scale in nf4, as in QLoRA
 
 
@@ -117,7 +119,12 @@ def apply_linear(x: Array, weight: Linear | Turned, keys: Array | None = None) -
 
 
 def _drop(x: Array, share: float, keys: Array) -> Array:
-    bits = jax.vmap(lambda key: jax.random.bits(key, (len(x) // len(keys), x.shape[-1]), jnp.uint16))(keys)
+    tokens = len(x) // len(keys)
+
+    def of_row(key: Array) -> Array:
+        return own_part(jax.random.bits(key, (tokens * context_size(), x.shape[-1]), jnp.uint16))
+
+    bits = jax.vmap(of_row)(keys)
     return jnp.where(bits.reshape(x.shape) < share * 2**16, 0, x / (1 - share)).astype(x.dtype)
 
 
@@ -142,23 +149,17 @@ def vocabulary_size(embedding: Embedding) -> int:
     return len(embedding.embedding if isinstance(embedding, Extended) else embedding)
 
 
-def head_logits(hidden: Array, embedding: Embedding, start: int = 0, stop: int | None = None) -> Array:
-    """Rows start to stop of the embedding, which is also the head, times hidden [P,D]: [stop - start, P] float32.
+def head_logits(hidden: Array, embedding: Embedding) -> Array:
+    """Rows of the embedding, which is also the head, times hidden [P,D]: [V,P] float32.
 
     Positions come last because a CPU packs the right side of a product, which should not be the large one.
     """
-    size = vocabulary_size(embedding)
-    stop = size if stop is None else min(stop, size)
 
     def scores(rows: Array) -> Array:
         return jnp.einsum("vd,pd->vp", rows.astype(hidden.dtype), hidden, preferred_element_type=jnp.float32)
 
     if not isinstance(embedding, Extended):
-        return scores(embedding[start:stop])
+        return scores(embedding)
     # The logits of learned rows go over those of the rows they stand for: joining the rows would copy the frozen ones.
-    first, last = (min(max(i, start), stop) for i in (embedding.offset, embedding.offset + len(embedding.rows)))
-    own = embedding.rows[first - embedding.offset : last - embedding.offset]
-    base = scores(embedding.embedding[start:stop])
-    if not len(own):
-        return base
-    return cast(Array, jax.lax.dynamic_update_slice_in_dim(base, scores(own), first - start, axis=0))
+    base, own = scores(embedding.embedding), scores(embedding.rows)
+    return cast(Array, jax.lax.dynamic_update_slice_in_dim(base, own, embedding.offset, axis=0))
