@@ -15,14 +15,18 @@ class Reduction:
     """Reductions over the devices that share a batch.
 
     Attributes:
-        axis_name: the `pmap` axis, or None under `jit`, where arrays are global and nothing is left to reduce.
+        axis_name: the `pmap` or `shard_map` axis that splits rows, or None under `jit`, where arrays are global and
+            nothing is left to reduce.
+        within: of `shard_map`, the axis that splits each row, or None.
     """
 
     axis_name: str | None = None
+    within: str | None = None
 
     def sum(self, tree: T) -> T:
         """The sum over devices of every leaf."""
-        return tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
+        axes = tuple(axis for axis in (self.axis_name, self.within) if axis)
+        return jax.lax.psum(tree, axes) if axes else tree
 
     def gather(self, x: Array) -> Array:
         """[n,...] of every device to [devices * n,...], in device order."""

@@ -61,9 +61,9 @@ def attend(config: DecoderConfig, queries: Array, keys: Array, values: Array, ma
 
 
 def attend_within(config: DecoderConfig, queries: Array, keys: Array, values: Array, mask: Array) -> Array:
-    """`attend` of a row to itself, S = T, where no token sees a later slot."""
+    """`attend` of a row to itself, where no token sees a later slot; of a part of a row to all of it, S > T."""
     t = queries.shape[1]
-    if config.attention == "fused":
+    if config.attention == "fused" or keys.shape[1] > t:
         return attend(config, queries, keys, values, mask)
     edges = np.linspace(0, t, min(QUERY_BLOCKS, t) + 1, dtype=int).tolist()
     parts = [

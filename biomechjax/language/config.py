@@ -161,10 +161,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def published_vocabulary(name: str) -> int | None:
+    """Rows of the embedding of a published Gemma, by its preset; None of others."""
+    if name.startswith("gemma2"):
+        return 256_000
+    return {"gemma3_270m": 262_144, "gemma3_1b": 262_144}.get(name, 262_208 if name.startswith("gemma3") else None)
+
+
 def preset(name: str, vocab_size: int, **overrides: Any) -> DecoderConfig:
     """A named decoder shape with the given vocabulary; `overrides` replace single fields.
-
-    The published vocabularies have 256,000 rows (Gemma 2), 262,144 (Gemma 3 270M and 1B) and 262,208 (4B and above).
 
     Raises:
         ValueError: no preset has this name.

@@ -22,6 +22,7 @@ from jax import Array
 from biomechjax.language.attention import attend, attend_within, rope_table, rotate, soft_cap
 from biomechjax.language.cache import Cache, KeysAndValues, recall, remember, within_kind
 from biomechjax.language.config import DecoderConfig
+from biomechjax.language.context import gather_rows
 from biomechjax.language.weights import Adapted, Quantized, Turned, apply_linear, embed, head_logits, merged
 
 Params = dict[str, Any]
@@ -65,7 +66,7 @@ class _Batch:
     after them.
     """
 
-    local_mask: Array  # [B, T, S] bool
+    local_mask: Array  # [B, T, S] bool; S is all of a row of which a device has T tokens
     global_mask: Array  # [B, T, S] bool
     local_rope: Array  # [2, B, T, H/2] float32, sine and cosine
     global_rope: Array
@@ -146,7 +147,7 @@ class SelfAttention(nn.Module):
             kv = remember(kv, layer.of_kind, layer.is_global, batch.places, (new_k, new_v))
         if before is None or kv is None or batch.empty:
             mask = jnp.where(layer.is_global, batch.global_mask, batch.local_mask)
-            mixed = attend_within(c, q, new_k, new_v, mask)
+            mixed = attend_within(c, q, gather_rows(new_k), gather_rows(new_v), mask)
         else:
 
             def look(is_global: bool) -> Array:
@@ -269,7 +270,7 @@ class Decoder(nn.Module):
         x = (x * jnp.sqrt(jnp.float32(c.width)).astype(x.dtype)).reshape(b * t, c.width)
         x = nn.with_logical_constraint(x, RESIDUAL)
 
-        seen, places = [(positions, segment_ids)] * 2, None
+        seen, places = [(gather_rows(positions), gather_rows(segment_ids))] * 2, None
         kv: Any = None
         if cache is not None:
             if t > (slots := cache.whole.size):

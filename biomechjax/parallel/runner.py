@@ -36,18 +36,24 @@ def spread(tree: Any, described: Any) -> Any:
     return jax.tree.map(place, tree, described)
 
 
-def batch_share(strategy: str, batch_size: int, shape: Sequence[int] = ()) -> tuple[int, int]:
+def batch_share(
+    strategy: str, batch_size: int, shape: Sequence[int] = (), lengths: Sequence[int] = ()
+) -> tuple[int, int]:
     """Which of how many equal parts of every batch this process reads: (index, count).
 
     Processes whose devices hold the same rows, as under tensor parallelism over hosts, read the same part.
 
+    Args:
+        lengths: of the rows of a batch's arrays.
+
     Raises:
-        InputError: there is no such strategy, the shape does not fit it, or batches do not divide by its devices.
+        InputError: there is no such strategy, the shape does not fit it, or batches or rows do not divide by its
+            devices.
     """
     found = find_strategy(strategy)
     mesh = make_mesh(found, shape)
+    check_batch(found, mesh, batch_size, lengths)
     parts = mesh.shape[found.rules["batch"]]
-    _check_divides(batch_size, parts)
     return _share(NamedSharding(mesh, PartitionSpec(found.rules["batch"])), parts)
 
 
@@ -55,6 +61,16 @@ def _share(sharding: NamedSharding, parts: int) -> tuple[int, int]:
     indices = sharding.addressable_devices_indices_map((parts,)).values()
     own = {index[0].indices(parts)[0] for index in indices if index}
     return min(own) // len(own), parts // len(own)
+
+
+def check_batch(strategy: Strategy, mesh: Mesh, rows: int, lengths: Sequence[int]) -> None:
+    """Raises InputError: so many rows, whose arrays have these lengths, do not divide over the mesh."""
+    _check_divides(rows, mesh.shape[strategy.rules["batch"]])
+    if (axis := strategy.rules.get("length")) and any(n % mesh.shape[axis] for n in lengths):
+        raise InputError(
+            f"rows of {' and of '.join(map(str, lengths))} over {mesh.shape[axis]} devices; choose --row-length and "
+            "--row-answers that divide"
+        )
 
 
 def _check_divides(rows: int, parts: int, name: str = "") -> None:
@@ -87,29 +103,43 @@ class Runner:
         self.strategy = find_strategy(name)
         self.mesh = make_mesh(self.strategy, shape, devices)
         self.layout = layout
-        self.axis = self.strategy.rules["batch"]
+        rules = self.strategy.rules
+        self.axis = rules["batch"]
+        reduction = Reduction(self.axis, rules.get("length"))
         if self.strategy.compiler == "pmap":
-            reduction = Reduction(self.axis)
+            devices = list(self.mesh.devices.flat)
             self.step = jax.pmap(
-                lambda state, batch: step(state, batch, reduction),
-                self.axis,
-                devices=list(self.mesh.devices.flat),
-                donate_argnums=0,
+                lambda state, batch: step(state, batch, reduction), self.axis, devices=devices, donate_argnums=0
             )
-            return
+        else:
+            self.step = self._step_in_mesh
 
-        def laid_out(state: Any, batch: Any) -> tuple[Any, Any]:
-            with nn.logical_axis_rules(tuple(self.strategy.rules.items())):  # for the constraints of the model
+        def of_whole(state: Any, batch: Any) -> tuple[Any, Any]:
+            with nn.logical_axis_rules(tuple(rules.items())):  # for the constraints of the model
                 state, metrics = step(state, batch, Reduction())
             where = self.layout(state, self.strategy, self.mesh), replicated(metrics, self.strategy, self.mesh)
             return jax.lax.with_sharding_constraint((state, metrics), where)
 
-        self.compiled = jax.jit(laid_out, donate_argnums=0)
-        self.step = self._step_in_mesh
+        def of_parts(state: Any, batch: Any) -> tuple[Any, Any]:
+            with nn.logical_axis_rules([("length", rules.get("length"))]):  # for what the model gathers
+                return step(state, batch, reduction)
+
+        if self.strategy.compiler != "jit":
+            specs = (PartitionSpec(), self.strategy.of_batch)
+            by_part = jax.shard_map(
+                of_parts, mesh=self.mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
+            )
+        self.compiled = jax.jit(of_whole if self.strategy.compiler == "jit" else by_part, donate_argnums=0)
 
     def _step_in_mesh(self, state: Any, batch: Any) -> tuple[Any, Any]:
         with jax.set_mesh(self.mesh):
             return self.compiled(state, batch)
+
+    def lower(self, state: Any, batch: Any) -> Any:
+        """The step lowered for arguments described as `jax.ShapeDtypeStruct`s; of pmap the program that it makes, which
+        is one of shard_map (JAX 0.8 and later)."""
+        with jax.set_mesh(self.mesh):
+            return self.compiled.lower(state, batch)
 
     def describe_state(self, state: Any) -> Any:
         """The state as `jax.ShapeDtypeStruct`s that say how it is saved and restored.
@@ -124,7 +154,7 @@ class Runner:
         """A state on the host, alike in all processes, or one as `describe_state` says, to where the step wants it."""
 
         state = spread(state, self.describe_state(state))
-        if self.strategy.compiler == "jit":
+        if self.strategy.compiler != "pmap":
             return state
 
         def stack(x: jax.Array) -> jax.Array:
@@ -135,7 +165,7 @@ class Runner:
 
     def whole_state(self, state: Any) -> Any:
         """The state as `describe_state` says, without the leading device axis that `pmap` adds."""
-        if self.strategy.compiler == "jit":
+        if self.strategy.compiler != "pmap":
             return state
 
         def whole(x: jax.Array) -> jax.Array:
@@ -152,15 +182,19 @@ class Runner:
         Raises:
             InputError: the rows do not divide by the number of devices.
         """
-        sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
         parts = self.mesh.shape[self.axis]
-        own = parts // _share(sharding, parts)[1]
+        readers = _share(NamedSharding(self.mesh, PartitionSpec(self.axis)), parts)[1]
+        own = parts // readers
         for name, x in batch.items():
             _check_divides(len(x), own, f" ({name})")
         if self.strategy.compiler == "pmap":
             batch = {k: x.reshape(own, -1, *x.shape[1:]) for k, x in batch.items()}
             return jax.device_put(batch, self._own())
-        return jax.make_array_from_process_local_data(sharding, batch)
+        where = NamedSharding(self.mesh, self.strategy.of_batch)
+        return {
+            k: jax.make_array_from_process_local_data(where, x, (len(x) * readers, *x.shape[1:]))
+            for k, x in batch.items()
+        }
 
     def metrics(self, metrics: Any) -> dict[str, float]:
         """Metrics as plain numbers (every device holds the same)."""

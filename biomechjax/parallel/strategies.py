@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from biomechjax.errors import InputError
 
-LOGICAL_AXES = ("batch", "vocab", "embed", "heads", "kv_heads", "head_dim", "mlp", "norm", "layers")
-COMPILERS = ("jit", "pmap")
+LOGICAL_AXES = ("batch", "length", "vocab", "embed", "heads", "kv_heads", "head_dim", "mlp", "norm", "layers")
+# And the logical axes that each can split.
+COMPILERS = {
+    "jit": tuple(a for a in LOGICAL_AXES if a != "length"),
+    "pmap": ("batch",),
+    "shard_map": ("batch", "length"),
+}
 
 
 def _square(devices: int) -> tuple[int, int]:
@@ -37,10 +42,11 @@ class Strategy:
         whole: logical axes that stay whole where they do not divide over their mesh axis; of others that is an error.
         moments: a mesh axis over which the state of the optimizer is split although parameters are not (ZeRO stage 1,
             arXiv:1910.02054), each array along the longest axis that divides: no meaning is needed there.
-        compiler: jit, or pmap, the classical replicated form, kept for comparison.
+        compiler: jit; shard_map, where the step itself says what devices exchange, as context parallelism does; or
+            pmap, the classical replicated form, kept for comparison.
 
     Raises:
-        InputError: an axis does not exist, or `pmap` is to split more than batches.
+        InputError: an axis does not exist, or the compiler does not split it.
     """
 
     name: str
@@ -64,13 +70,16 @@ class Strategy:
                 raise InputError(
                     f"strategy {self.name}: {logical} goes to mesh axis {axis}; there are {', '.join(self.mesh)}"
                 )
-        if self.compiler not in COMPILERS or (self.compiler == "pmap" and (len(self.rules) > 1 or self.moments)):
-            raise InputError(f"strategy {self.name}: pmap splits batches alone; compilers are {', '.join(COMPILERS)}")
+        if self.compiler not in COMPILERS:
+            raise InputError(f"strategy {self.name}: compiler {self.compiler}; there are {', '.join(COMPILERS)}")
+        able = COMPILERS[self.compiler]
+        if {*self.rules} - {*able} or (self.moments and self.compiler != "jit"):
+            raise InputError(f"strategy {self.name}: {self.compiler} splits {' and '.join(able)} alone")
 
     @property
-    def splits_weights(self) -> bool:
-        """Whether parameters are split, for which their axes must be known."""
-        return len(self.rules) > 1
+    def of_batch(self) -> PartitionSpec:
+        """Mesh axes of an array of a batch: of its rows and, if the strategy splits them, of what follows in a row."""
+        return PartitionSpec(*(self.rules[axis] for axis in ("batch", "length") if axis in self.rules))
 
 
 _MODEL = {"heads": "model", "kv_heads": "model", "mlp": "model", "vocab": "model"}
@@ -90,6 +99,14 @@ STRATEGIES = {
         # Megatron-LM (arXiv:1909.08053): two matrices in a row meet in the middle, by heads or by feed-forward columns.
         Strategy("tp", {"batch": "data", **_MODEL}, ("data", "model"), lambda devices: (1, devices), _WHOLE),
         Strategy("fsdp_tp", {"batch": "data", "embed": "data", **_MODEL}, ("data", "model"), _square, _WHOLE),
+        # Context parallelism by gathered keys and values, for long recordings (Llama 3, arXiv:2407.21783, 3.3.2).
+        Strategy(
+            "cp",
+            {"batch": "data", "length": "context"},
+            ("data", "context"),
+            lambda devices: (1, devices),
+            compiler="shard_map",
+        ),
     )
 }
 

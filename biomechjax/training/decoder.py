@@ -19,6 +19,7 @@ from biomechjax.errors import InputError
 from biomechjax.language.adapters import adapter_axes, freeze, frozen_axes, init_adapters
 from biomechjax.language.base import base_hash, load_base
 from biomechjax.language.config import PRESETS, DecoderConfig, preset
+from biomechjax.language.context import take_along_rows
 from biomechjax.language.decoder import Decoder, abstract_params, init_params
 from biomechjax.language.likelihood import log_probs
 from biomechjax.language.vocabulary import Vocabulary, train_text_tokenizer
@@ -77,7 +78,8 @@ def train_decoder(
     cohorts, simulated = [m["cohort"] for m in manifests], any(m["simulated"] for m in manifests)
     config = run_config("decoder", experiment, data, [s.hash for s in sources], cohorts, simulated)
     config |= {"base": str(base.resolve()), "base_hash": base_hash(base)} if base else {"base": None, "base_hash": None}
-    share = batch_share(strategy, experiment.train.batch_size, mesh)  # refuses before anything is written
+    lengths = experiment.row_length, of_rows(experiment).room
+    share = batch_share(strategy, experiment.train.batch_size, mesh, lengths)  # refuses before anything is written
     check_run(out, config)
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
@@ -151,14 +153,18 @@ def training_records(records: Records, read: int) -> list[Record]:
     ]
 
 
+def of_rows(experiment: DecoderExperiment) -> Rows:
+    """The shape of its batches."""
+    return Rows(experiment.row_length, experiment.train.batch_size, experiment.row_answers)
+
+
 def training_rows(
     experiment: DecoderExperiment, sources: Sequence[Sequence[Record]], vocabulary: Vocabulary
 ) -> list[tuple[int, PackedRows]]:
     """The rows of each stage of a training, and its steps; see `packed_batches`."""
-    rows = Rows(experiment.row_length, experiment.train.batch_size, experiment.row_answers)
     stages = [(s.steps, s.mixture) for s in experiment.stages] + [(experiment.train.steps, experiment.mixture)]
     renderer, seed = Renderer(vocabulary), experiment.train.seed
-    return [(steps, PackedRows(sources, renderer, mixture, rows, seed)) for steps, mixture in stages]
+    return [(steps, PackedRows(sources, renderer, mixture, of_rows(experiment), seed)) for steps, mixture in stages]
 
 
 def text_vocabulary(experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int) -> Vocabulary:
@@ -251,7 +257,7 @@ def answer_loss(config: DecoderConfig, params: Any, batch: Batch, dropout_keys: 
     model = Decoder(config)
     inputs = batch["tokens"], batch["positions"], batch["segment_ids"]
     hidden, _ = model.apply({"params": params}, *inputs, dropout_keys=dropout_keys)
-    chosen = jnp.take_along_axis(hidden, batch["loss_positions"][..., None], axis=1)
+    chosen = take_along_rows(hidden, batch["loss_positions"])
     flat = chosen.reshape(-1, config.width)
     found = log_probs(flat, params["embedding"], batch["targets"].reshape(-1), config.logit_soft_cap)
     return -jnp.sum(found * batch["loss_weights"].reshape(-1))

@@ -61,10 +61,8 @@ def lay_out(state: TrainState, strategy: Strategy, mesh: Mesh, axes: Axes | None
     Raises:
         InputError: the strategy splits parameters and these have no named axes, or ones that do not fit.
     """
-    if strategy.splits_weights and axes is None:
-        raise InputError(
-            f"strategy {strategy.name} splits weights by the names of their axes; these have none; choose dp"
-        )
+    if axes is None and {*strategy.rules} != {"batch"}:
+        raise InputError(f"strategy {strategy.name} splits more than batches, which a tokenizer cannot be; choose dp")
     where: TrainState = replicated(state, strategy, mesh)
     if axes is None:
         params, frozen = where.params, where.frozen

@@ -12,7 +12,7 @@ from biomechjax.language.config import preset
 from biomechjax.language.decoder import abstract_params
 from biomechjax.language.lora import LoraConfig
 from biomechjax.parallel.layout import by_axes, by_length, like_params
-from biomechjax.parallel.runner import Runner, batch_share
+from biomechjax.parallel.runner import Runner, batch_share, check_batch
 from biomechjax.parallel.strategies import STRATEGIES, Strategy, find_strategy, make_mesh
 from biomechjax.reduction import Reduction
 from biomechjax.training.config import TokenizerExperiment, TrainConfig
@@ -39,19 +39,29 @@ def specs(strategy: str | Strategy, shape: tuple[int, ...], tree=None, axes=None
 
 
 def test_an_unknown_strategy_is_refused():
-    with pytest.raises(InputError, match=r"strategy 'fsdb': expected one of \['dp', .*'pmap'.*\]"):
+    with pytest.raises(InputError, match=r"strategy 'fsdb': expected one of \['cp', 'dp', .*'pmap'.*\]"):
         Runner("fsdb", step)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"rules": {"batch": "data", "width": "data"}}, "strategy mine: no logical axis width; there are batch, vocab"),
+        (
+            {"rules": {"batch": "data", "width": "data"}},
+            "strategy mine: no logical axis width; there are batch, length, vocab",
+        ),
         ({"rules": {"batch": "data"}, "whole": ("head",)}, "strategy mine: no logical axis head;"),
         ({"rules": {"batch": "data", "mlp": "model"}}, "strategy mine: mlp goes to mesh axis model; there are data"),
         ({"rules": {"batch": "data"}, "moments": "model"}, "strategy mine: the optimizer goes to mesh axis model"),
         ({"rules": {"mlp": "data"}}, "strategy mine: no rule for batch"),
-        ({"rules": {"batch": "data", "mlp": "data"}, "compiler": "pmap"}, "strategy mine: pmap splits batches alone"),
+        ({"rules": {"batch": "data", "mlp": "data"}, "compiler": "pmap"}, "strategy mine: pmap splits batch alone"),
+        ({"rules": {"batch": "data", "length": "data"}}, "strategy mine: jit splits batch and vocab and .* alone"),
+        (
+            {"rules": {"batch": "data", "mlp": "data"}, "compiler": "shard_map"},
+            "shard_map splits batch and length alone",
+        ),
+        ({"rules": {"batch": "data"}, "moments": "data", "compiler": "shard_map"}, "shard_map splits batch and length"),
+        ({"rules": {"batch": "data"}, "compiler": "xmap"}, "compiler xmap; there are jit, pmap, shard_map"),
     ],
 )
 def test_a_table_of_axes_that_do_not_exist_is_refused(fields, message):
@@ -136,8 +146,9 @@ def test_the_optimizer_state_lies_as_the_parameters_or_by_length(optimizer):
 def test_a_tokenizer_is_not_split_and_nothing_is_written(cohort, tmp_path):
     train = TrainConfig(steps=2, batch_size=2, learning_rate=1e-3)
     experiment = TokenizerExperiment(train, model=tiny.TOKENIZER, window=32)
-    with pytest.raises(InputError, match="strategy fsdp splits weights by the names of their axes"):
-        train_tokenizer(experiment, [cohort.path], tmp_path / "run", "fsdp")
+    for strategy in ("fsdp", "cp"):
+        with pytest.raises(InputError, match=f"strategy {strategy} splits more than batches, which a tokenizer cannot"):
+            train_tokenizer(experiment, [cohort.path], tmp_path / "run", strategy)
     assert not (tmp_path / "run").exists()
 
 
@@ -153,6 +164,14 @@ def test_the_shape_of_a_mesh():
     assert batch_share("fsdp_tp", 6) == (0, 1)
 
 
+def test_rows_that_do_not_divide_over_a_mesh_are_refused():
+    check_batch(STRATEGIES["cp"], AbstractMesh((2, 4), ("data", "context")), 6, (128, 64))
+    with pytest.raises(InputError, match="rows of 128 and of 42 over 4 devices; choose --row-length and --row-answers"):
+        check_batch(STRATEGIES["cp"], AbstractMesh((2, 4), ("data", "context")), 6, (128, 42))
+    with pytest.raises(InputError, match="batch of 6 rows on 4 devices; choose a --train.batch-size"):
+        check_batch(STRATEGIES["fsdp"], AbstractMesh((4,), ("data",)), 6, (128, 42))
+
+
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_a_state_comes_back_as_it_was_placed(strategy):
     runner = Runner(strategy, step, jax.devices()[:1])
@@ -165,9 +184,9 @@ def test_a_state_comes_back_as_it_was_placed(strategy):
 def test_a_step_sees_the_whole_batch(strategy):
     runner = Runner(strategy, step, jax.devices()[:1])
     state = runner.place_state(np.float32(1))
-    state, metrics = runner.step(state, runner.place_batch({"x": np.arange(8, dtype=np.float32)}))
+    state, metrics = runner.step(state, runner.place_batch({"x": np.arange(8, dtype=np.float32).reshape(4, 2)}))
     assert float(runner.whole_state(state)) == 29
-    assert runner.metrics(metrics) == {"total": 28.0, "rows": 28.0}
+    assert runner.metrics(metrics) == {"total": 28.0, "rows": 6.0}
 
 
 def test_reductions_over_an_axis_equal_those_of_the_whole():
