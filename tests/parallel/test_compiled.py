@@ -1,0 +1,80 @@
+"""What compiled steps cost on eight simulated devices: against a count by hand, the layout, and what was before."""
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+from processes import run_python
+
+from biomechjax.parallel.strategies import STRATEGIES
+
+HERE = Path(__file__).parent
+GOLDEN = {
+    "dp": {"all-reduce": 6},
+    "pmap": {"all-reduce": 2},
+    "zero1": {"all-gather": 16, "all-reduce": 8, "all-to-all": 1},
+    "fsdp": {"all-gather": 58, "all-reduce": 7, "all-to-all": 2},
+    "tp": {"all-gather": 2, "all-reduce": 34},
+    "fsdp_tp": {"all-gather": 61, "all-reduce": 37, "all-to-all": 2, "collective-permute": 25},
+    "cp": {"all-gather": 20, "all-reduce": 2, "reduce-scatter": 9},
+}
+GOLDEN_JAX = "0.10.2"  # counts are of its compiler; `cost_run.py` prints those of another
+
+
+@pytest.fixture(scope="module")
+def found() -> dict:
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    run = run_python(HERE / "cost_run.py", XLA_FLAGS=flags)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout)
+
+
+def test_a_model_counted_by_hand(found):
+    """Five layers, each x [8,32] @ [32,16] @ [16,32] on a device, added up over four: twice 3/4 of 8 x 32 float32."""
+    assert found["hand"] == {
+        "times": 5,
+        "sent": 2 * 3 / 4 * 8 * 32 * 4,
+        "group": 4,
+        "flops": 5 * 2 * (2 * 8 * 32 * 16),
+    }
+
+
+@pytest.mark.skipif(jax.__version__ != GOLDEN_JAX, reason=f"counts are of JAX {GOLDEN_JAX}")
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_no_exchange_has_come_in(found, strategy):
+    assert found["strategies"][strategy]["counts"] == GOLDEN[strategy]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_loop_was_understood_and_products_are_shared(found, strategy):
+    """Eight devices do the same products as one, but for the few that tensor parallelism repeats."""
+    cost, alone = found["strategies"][strategy], found["strategies"]["dp"]
+    assert cost["unknown_loops"] == 0
+    assert 1 <= cost["flops"] / alone["flops"] < 1.1
+
+
+def test_memory_is_split_as_the_tables_say(found):
+    of = found["strategies"]
+    whole = of["dp"]["parameters"]
+    for name in ("dp", "pmap", "zero1", "cp"):
+        assert of[name]["parameters"] == whole
+    assert of["fsdp"]["parameters"] == pytest.approx(whole / 8, rel=0.02)  # norms stay whole
+    for name, moments in (("dp", 2), ("cp", 2), ("fsdp", 2 / 8), ("zero1", 2 / 8)):
+        assert of[name]["optimizer"] == pytest.approx(moments * whole, rel=0.02)
+    peaks = {name: cost["peak"] for name, cost in of.items()}
+    assert peaks["fsdp"] < peaks["fsdp_tp"] < peaks["zero1"] * 1.1 < peaks["dp"] * 0.6
+
+
+@pytest.mark.parametrize(("strategy", "most"), [("pmap", 1.01), ("zero1", 1.02), ("dp", 1.2), ("cp", 1.05)])
+def test_bytes_sent_are_those_of_the_formula(found, strategy, most):
+    """Under dp the gradients of the embedding, as table and as head, are added up apart."""
+    cost = found["strategies"][strategy]
+    assert 0.99 < sum(cost["sent"].values()) / sum(cost["formula_sent"].values()) < most
+
+
+def test_keys_and_values_are_what_context_parallelism_gathers(found):
+    cost = found["strategies"]["cp"]
+    gathered = cost["sent"]["all-gather"] + cost["sent"]["reduce-scatter"]
+    assert gathered == pytest.approx(cost["formula_sent"]["keys and values"], rel=0.1)
+    assert cost["measured_s"] > 0
