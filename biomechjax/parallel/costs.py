@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from biomechjax.parallel.program import Instruction, Program, array_shapes, shape_bytes
 
@@ -62,29 +62,38 @@ def _sent(kind: str, size: float, n: int) -> float:
 
 
 def _group(instruction: Instruction, devices: int) -> tuple[int, ...]:
-    """One of the groups of devices that exchange; of a permutation a device and its target."""
+    """One of the groups of devices that exchange; of a permutation a device and its target.
+
+    Raises:
+        ValueError: they are written in a way that is not known here.
+    """
     text = instruction.attributes
     if pair := re.search(r"source_target_pairs=\{\{(\d+),(\d+)\}", text):
         return int(pair[1]), int(pair[2])
     if listed := re.search(r"replica_groups=\{\{([\d,]+)\}", text):
         return tuple(int(i) for i in listed[1].split(","))
     if iota := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text):
-        groups, sizes, order = ([int(i) for i in (g or "").split(",") if i] for g in iota.groups())
-        ids = _transposed(sizes, order or list(range(len(sizes))))
-        return tuple(ids[: groups[-1]])
-    if named := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*(?:\w+\s*)?\{([^}]*)\}", text):
+        return tuple(_iota(iota[2], iota[3])[: int(iota[1].split(",")[-1])])
+    if named := re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))?\s*\{([^}]*)\}", text
+    ):
         axes = {name: int(n) for name, n in re.findall(r"'([^']+)'=(\d+)", named[1])}
-        within = re.findall(r"'([^']+)'", named[2])
+        within = re.findall(r"'([^']+)'", named[4])
         places = {name: math.prod([n for _, n in list(axes.items())[i + 1 :]]) for i, name in enumerate(axes)}
         ids = [0]
         for name in within:
             ids = [i + j * places[name] for i in ids for j in range(axes[name])]
-        return tuple(ids)
-    return tuple(range(devices))
+        placed = _iota(named[2], named[3]) if named[2] else range(devices)
+        return tuple(placed[i] for i in ids)
+    if "replica_groups={}" in text or "replica_groups" not in text:
+        return tuple(range(devices))
+    raise ValueError(f"{instruction.name}: replica groups {text[:200]}")
 
 
-def _transposed(sizes: Sequence[int], order: Sequence[int]) -> list[int]:
-    """0 ... prod(sizes) - 1 as an array of these sizes, with its axes in another order, flat."""
+def _iota(shape: str, transposed: str | None) -> list[int]:
+    """0 ... n - 1 as an array of this shape, with its axes in another order, flat."""
+    sizes = [int(n) for n in shape.split(",")]
+    order = [int(n) for n in transposed.split(",")] if transposed else range(len(sizes))
     strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
     ids = [0]
     for axis in order:

@@ -96,6 +96,18 @@ def plain_cases(experiment: DecoderExperiment, strategies: Sequence[str]) -> lis
     return [Case(find_strategy(name).name, experiment) for name in strategies]
 
 
+def learning_of(experiment: DecoderExperiment, word: str) -> DecoderExperiment:
+    """The experiment with what a word of LEARNING says is learned.
+
+    Raises:
+        InputError: the word is none of those.
+    """
+    if word not in LEARNING:
+        raise InputError(f"--learning {word}: expected {', '.join(LEARNING)}")
+    method, weights = LEARNING[word]
+    return dataclasses.replace(experiment, adapt=dataclasses.replace(experiment.adapt, method=method, weights=weights))
+
+
 def search_cases(
     experiment: DecoderExperiment,
     strategies: Sequence[str],
@@ -109,17 +121,10 @@ def search_cases(
     Raises:
         InputError: a word is none of those.
     """
-    if unknown := [word for word in learning if word not in LEARNING]:
-        raise InputError(f"--learning {' '.join(unknown)}: expected {', '.join(LEARNING)}")
     cases = []
     for name, batch, remat, word in itertools.product(strategies, batches, remats, learning):
-        method, weights = LEARNING[word]
-        variant = dataclasses.replace(
-            experiment,
-            train=dataclasses.replace(experiment.train, batch_size=batch),
-            adapt=dataclasses.replace(experiment.adapt, method=method, weights=weights),
-            remat=remat,
-        )
+        train = dataclasses.replace(experiment.train, batch_size=batch)
+        variant = learning_of(dataclasses.replace(experiment, train=train, remat=remat), word)
         cases += [Case(name, variant, mesh) for mesh in meshes(name, devices)]
     return cases
 

@@ -87,6 +87,8 @@ def test_a_loop_that_cannot_be_told_is_counted_once_and_told(old, new):
         ("replica_groups=mesh['a'=2,'b'=4] {'b'}", (0, 1, 2, 3)),
         ("replica_groups=mesh['a'=2,'b'=4] {'a'}", (0, 4)),
         ("replica_groups=mesh['a'=2,'b'=2,'c'=2] {'a','c'}", (0, 1, 4, 5)),
+        ("replica_groups=mesh['a'=4,'b'=2], device_ids=([2,2,2]T(1,0,2)) {'b'}", (0, 1)),
+        ("replica_groups=mesh['a'=2,'b'=4], device_ids=([2,2,2]T(1,0,2)) {'b'}", (0, 1, 4, 5)),
         ("replica_groups={}", tuple(range(8))),
     ],
 )
@@ -96,6 +98,12 @@ def test_groups_of_devices(attributes, group):
         entry(x, f"%y = bf16[8,80]{{1,0}} all-gather(%x), channel_id=1, {attributes}, dimensions={{1}}"), 8
     )
     assert (found.group, found.sent) == (group, 160 * (len(group) - 1))
+
+
+def test_groups_in_another_notation_are_not_guessed():
+    lines = "%x = bf16[8] parameter(0)", "%y = bf16[8] all-reduce(%x), replica_groups=ring[8], to_apply=%add"
+    with pytest.raises(ValueError, match=r"y: replica groups .*ring\[8\]"):
+        collectives(entry(*lines), 8)
 
 
 def test_bytes_that_each_kind_sends():
