@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+
 TESTS = Path(__file__).parent
 
 
@@ -31,3 +33,13 @@ def run_python(
         text=True,
         timeout=timeout_s,
     )
+
+
+def start_python(*arguments: object, devices: int = 1, **more: str) -> subprocess.Popen[str]:
+    """Starts Python, with what it says on both streams as one, and with the compilations of this process."""
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command, env = [sys.executable, *map(str, arguments)], environment(devices, **cache | more)
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

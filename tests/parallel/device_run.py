@@ -24,6 +24,7 @@ import grain
 import jax
 import numpy as np
 import tiny
+from jax.sharding import NamedSharding, PartitionSpec
 
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
@@ -76,12 +77,21 @@ def adapters_run():
 
 
 def train(
-    learner, params, extra, batches: Iterator, frozen, strategy: str, devices: int, config: TrainConfig
+    learner,
+    params,
+    extra,
+    batches: Iterator,
+    frozen,
+    strategy: str,
+    devices: int,
+    config: TrainConfig,
+    dtype=np.float64,
 ) -> tuple[Runner, TrainState, dict[str, np.ndarray]]:
     """The final state, every leaf of it by its path, and the metrics of all steps."""
-    params = jax.tree.map(np.float64, params)
+    params = jax.tree.map(dtype, params)
     optimizer = make_optimizer(config)
-    step, layout = make_step(learner, optimizer, config.seed), partial(lay_out, axes=learner.axes)
+    step = make_step(learner, optimizer, config.seed, config.accumulate)
+    layout = partial(lay_out, axes=learner.axes)
     runner = Runner(strategy, step, jax.devices()[:devices], MESHES.get((strategy, devices), ()), layout)
     state, log = runner.place_state(init_state(params, extra, optimizer, frozen)), []
     for _ in range(config.steps):
@@ -89,8 +99,12 @@ def train(
         # are kept from overlapping, so that none can hold the threads that another waits for.
         state, metrics = jax.block_until_ready(runner.step(state, runner.place_batch(next(batches))))
         log.append(runner.metrics(metrics))
-    leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
-    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves if ".frozen" not in str(path[0])}
+    whole = dataclasses.replace(runner.whole_state(state), frozen=None)
+    if jax.process_count() > 1:  # each has parts of it
+        where = NamedSharding(runner.mesh, PartitionSpec())
+        whole = jax.tree.map(lambda x: x.addressable_data(0), jax.jit(lambda x: x, out_shardings=where)(whole))
+    leaves = jax.tree_util.tree_leaves_with_path(whole)
+    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
     return runner, state, out | {f"metrics/{name}": np.array([row[name] for row in log]) for name in log[0]}
 
 

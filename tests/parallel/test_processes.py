@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 import portpicker
 import pytest
-from processes import environment, run_python
+from processes import run_python, start_python
 
 from biomechjax.training.checkpoint import restore_state
 
@@ -24,15 +23,8 @@ RUNS = "decoder/dp,decoder/pmap,decoder/fsdp,tokenizer/dp,tokenizer/pmap,tokeniz
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 
 
-def start(command: list[object], devices: int, **more: str) -> subprocess.Popen:
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    env = environment(XLA_FLAGS=f"{FLAGS}{devices}", **cache, **more)
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(command: list[object], devices: int, **more: str) -> subprocess.Popen[str]:
+    return start_python(*command, XLA_FLAGS=f"{FLAGS}{devices}", **more)
 
 
 def together(out: Path, count: int, devices: int, runs: str, *more: object) -> list[tuple[int, str]]:
