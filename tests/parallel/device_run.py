@@ -38,6 +38,7 @@ from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import AdaptConfig, TrainConfig
 from biomechjax.training.decoder import adapter_learner, decoder_learner
+from biomechjax.training.loop import prepare
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import TrainState, init_state, lay_out, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
@@ -130,6 +131,16 @@ def restored(runner: Runner, state: TrainState, learner, strategy: str, folder: 
     )
 
 
+def refused_parts() -> str:
+    """What is said about 16 rows on eight devices in four parts."""
+    learner, params, extra, _ = decoder_run()
+    try:
+        prepare(learner, params, extra, dataclasses.replace(TRAIN, accumulate=4), "dp")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def refusal(strategy: str) -> str:
     """What is said about a batch that does not divide by eight devices."""
     runner = Runner(strategy, lambda state, batch, reduction: (state, {}))
@@ -146,6 +157,11 @@ def main() -> None:
     runs = {
         "vq_ema": (lambda: (*tokenizer_run("vq_ema", 1), None), TOKENIZER, ["dp", "pmap"]),
         "rvq": (lambda: (*tokenizer_run("rvq", 2), None), TOKENIZER, ["dp", "pmap", "zero1"]),
+        "rvq_parts": (
+            lambda: (*tokenizer_run("rvq", 2), None),
+            dataclasses.replace(TOKENIZER, accumulate=2),
+            ["dp", "pmap"],
+        ),
         "decoder": (lambda: (*decoder_run(), None), TRAIN, [*STRATEGIES]),
         "adapters": (adapters_run, TRAIN, ["fsdp_tp"]),
     }
@@ -162,6 +178,7 @@ def main() -> None:
                         found = restored(runner, state, given[0], other, Path(folder))
                         out[f"restored/{other}"] = np.array(found)
     out |= {f"refusal/{strategy}": np.array(refusal(strategy)) for strategy in ("dp", "pmap")}
+    out["refusal/parts"] = np.array(refused_parts())
     np.savez(sys.argv[1], **out)
 
 

@@ -1,11 +1,13 @@
 """Processes find each other by what a cluster's launcher puts in their environment, here imitated on one host."""
 
 import json
+import random
+import socket
 
-import portpicker
 import pytest
 from processes import start_python
 
+FIRST_PORT = 65535 - 2**12 + 1  # of those that JAX makes of the numbers of jobs
 JOIN = """
 import json, sys
 import jax
@@ -28,7 +30,7 @@ print(json.dumps([jax.process_index(), jax.process_count(), jax.device_count(), 
 def slurm(index: int, count: int, port: int) -> dict[str, str]:
     """Of srun, on the nodes of a job; the port is of the job's number, as JAX makes it."""
     return {
-        "SLURM_JOB_ID": str(port - (65535 - 2**12 + 1)),
+        "SLURM_JOB_ID": str(port - FIRST_PORT),
         "SLURM_STEP_NODELIST": "localhost,other[01-03]",
         "SLURM_STEP_NUM_NODES": "1",
         "SLURM_NTASKS": str(count),
@@ -40,7 +42,7 @@ def slurm(index: int, count: int, port: int) -> dict[str, str]:
 def open_mpi(index: int, count: int, port: int) -> dict[str, str]:
     """Of mpirun of Open MPI 4."""
     return {
-        "OMPI_MCA_orte_hnp_uri": f"{(port - (65535 - 2**12 + 1)) * 2**12}.0;tcp://127.0.0.1:34911",
+        "OMPI_MCA_orte_hnp_uri": f"{(port - FIRST_PORT) * 2**12}.0;tcp://127.0.0.1:34911",
         "OMPI_COMM_WORLD_SIZE": str(count),
         "OMPI_COMM_WORLD_RANK": str(index),
         "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
@@ -62,9 +64,11 @@ def gke(index: int, count: int, port: int) -> dict[str, str]:
 
 def free_port() -> int:
     """One that a number of a job stands for."""
-    while (port := portpicker.pick_unused_port()) < 65535 - 2**12 + 1:
-        portpicker.return_port(port)
-    return port
+    for port in random.sample(range(FIRST_PORT, 2**16), 100):
+        with socket.socket() as tried:
+            if tried.connect_ex(("localhost", port)):
+                return port
+    raise RuntimeError("no free port")
 
 
 def joined(cluster, count: int, devices: int = 1) -> list[tuple[int, str]]:
