@@ -8,6 +8,8 @@ from pathlib import Path
 import jax
 
 TESTS = Path(__file__).parent
+# Simulated devices share the processor's cores: on a busy one a device may wait long for another.
+PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=1200 --xla_cpu_collective_timeout_seconds=1200"
 
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
@@ -16,7 +18,7 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {PATIENT} --xla_force_host_platform_device_count={devices}",
         **more,
     }
 

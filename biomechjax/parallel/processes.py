@@ -15,8 +15,8 @@ from jax.experimental import multihost_utils
 
 from biomechjax.errors import InputError
 
-# What is said, on CPUs by gloo and everywhere by JAX's coordination, in an error that another process is the reason of.
-LOST = ("Gloo ", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Barrier", "heartbeat")
+# What gloo (on CPUs), NCCL and JAX's coordination say in an error that another process is the reason of.
+LOST = ("Gloo ", "remote process exited", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Barrier", "heartbeat")
 SHUTDOWN_S = 60  # that a process which is done waits for the others, and no more where one of them hangs
 COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # of processes, as the launcher says
 

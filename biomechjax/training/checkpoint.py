@@ -24,7 +24,7 @@ from biomechjax.errors import InputError
 from biomechjax.provenance import git_commit
 from biomechjax.training.step import TrainState
 
-ANY = ("experiment.train.accumulate",)  # how a run is computed on the devices that there are, not what it is
+OF_DEVICES = ("experiment.train.accumulate",)  # how a run is computed on what there is, and not which run it is
 
 
 def run_config(
@@ -91,7 +91,7 @@ def check_run(folder: Path, config: dict[str, Any]) -> None:
 
 def _first_difference(new: Any, old: Any, path: str) -> str:
     if isinstance(new, dict) and isinstance(old, dict):
-        for key in [k for k in new | old if f"{path}.{k}" not in ANY]:
+        for key in [k for k in new | old if f"{path}.{k}" not in OF_DEVICES]:
             found = _first_difference(new.get(key), old.get(key), f"{path}.{key}")
             if found:
                 return found

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import portpicker
 import pytest
-from processes import run_python, start_python
+from processes import PATIENT, run_python, start_python
 
 from biomechjax.training.checkpoint import restore_state
 
@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 STEPS = 10
 RUNS = "decoder/dp,decoder/pmap,decoder/fsdp,tokenizer/dp,tokenizer/pmap,tokenizer/zero1"
 # As in test_devices.
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+FLAGS = f"{PATIENT} --xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 
 
 def start(command: list[object], devices: int, **more: str) -> subprocess.Popen[str]:
