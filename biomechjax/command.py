@@ -4,6 +4,7 @@ import dataclasses
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ import jax
 import tyro
 
 from biomechjax.errors import InputError, Stopped
+from biomechjax.parallel.processes import end_alone, lost_another
 
 STOPPED = 75  # EX_TEMPFAIL: run the same command again to go on
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75."""
+    """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75.
+
+    So is one of several processes that finds another one gone. After any other error it does not wait for the others.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "biomechjax" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     try:
@@ -28,6 +33,19 @@ def run(main: Callable[[], None]) -> None:
     except Stopped as e:
         print(e, file=sys.stderr)
         sys.exit(STOPPED)
+    except Exception as e:
+        if not jax.distributed.is_initialized():
+            raise
+        if lost_another(e):
+            reason = str(e).splitlines()[0]
+            print(
+                f"stopped: another process ended or cannot be reached ({reason}); its own output says why. What was "
+                "saved last is whole: run the same command again, on all hosts, to go on",
+                file=sys.stderr,
+            )
+            end_alone(STOPPED)
+        traceback.print_exc()
+        end_alone(1)
 
 
 def parse(arguments: type[Any], description: str) -> Any:

@@ -5,7 +5,9 @@ The processes share a file system. What is written once the first one writes; ch
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -13,6 +15,9 @@ from jax.experimental import multihost_utils
 
 from biomechjax.errors import InputError
 
+# What gloo (on CPUs), NCCL and JAX's coordination say in an error that another process is the reason of.
+LOST = ("Gloo ", "remote process exited", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Barrier", "heartbeat")
+SHUTDOWN_S = 60  # that a process which is done waits for the others, and no more where one of them hangs
 COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # of processes, as the launcher says
 
 
@@ -57,7 +62,7 @@ def join_processes(processes: Processes) -> None:
     if processes.count == 1 or (not anything and "1" in map(os.environ.get, COUNTS)):
         return
     try:
-        jax.distributed.initialize(*given.values())  # type: ignore[arg-type]
+        jax.distributed.initialize(*given.values(), shutdown_timeout_seconds=SHUTDOWN_S)  # type: ignore[arg-type]
         # Devices wait for the others two minutes, and gloo half a minute, when first used: best while all are here.
         multihost_utils.sync_global_devices("joined")
     except ValueError as e:
@@ -68,6 +73,18 @@ def join_processes(processes: Processes) -> None:
             raise InputError(f"several processes were started, but not found ({e}); give {', '.join(given)}") from e
     except jax.errors.JaxRuntimeError as e:
         raise InputError(f"the processes did not all join ({e}); is {given['--processes.coordinator']} right?") from e
+
+
+def lost_another(error: Exception) -> bool:
+    """Whether an error, in one of several processes, comes from another one that has ended or cannot be reached."""
+    return jax.distributed.is_initialized() and any(words in str(error) for words in LOST)
+
+
+def end_alone(status: int) -> NoReturn:
+    """Ends this process at once: an ordinary end waits for the others, who wait for this one or are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def first_process() -> bool:

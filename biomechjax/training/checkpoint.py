@@ -24,6 +24,8 @@ from biomechjax.errors import InputError
 from biomechjax.provenance import git_commit
 from biomechjax.training.step import TrainState
 
+OF_DEVICES = ("experiment.train.accumulate",)  # how a run is computed on what there is, and not which run it is
+
 
 def run_config(
     kind: str, experiment: Any, data: Sequence[Path], data_hash: Sequence[str], cohort: Sequence[str], simulated: bool
@@ -89,7 +91,7 @@ def check_run(folder: Path, config: dict[str, Any]) -> None:
 
 def _first_difference(new: Any, old: Any, path: str) -> str:
     if isinstance(new, dict) and isinstance(old, dict):
-        for key in new | old:
+        for key in [k for k in new | old if f"{path}.{k}" not in OF_DEVICES]:
             found = _first_difference(new.get(key), old.get(key), f"{path}.{key}")
             if found:
                 return found

@@ -21,11 +21,16 @@ class TrainConfig:
 
     Attributes:
         steps, batch_size: length of the run and rows per step over all devices.
+        accumulate: parts of each batch that are computed one after the other, in the memory of one; the result is the
+            same, and a run may go on with another.
         learning_rate, warmup_steps, final_ratio: linear warm-up, then cosine to final_ratio of the peak.
         optimizer: adamw or muon (see optimizer.py).
         beta2, weight_decay, clip_norm: of the optimizer, and clipping by the global norm.
         seed: of everything random in the run.
         log_every, save_every: in steps.
+
+    Raises:
+        InputError: the batch has no such parts.
     """
 
     steps: int
@@ -40,6 +45,14 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 50
     save_every: int = 500
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise InputError(
+                f"--train.accumulate {self.accumulate}: expected at least 1, and parts that divide the "
+                f"--train.batch-size of {self.batch_size}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from biomechjax.errors import Stopped
+from biomechjax.errors import InputError, Stopped
 from biomechjax.parallel.processes import first_process
 from biomechjax.parallel.runner import Runner, spread
 from biomechjax.training.checkpoint import Checkpoints
@@ -36,11 +36,17 @@ def prepare(
     """The step of a training, for `fit`, and its state as described by `Runner.describe_state`; nothing is computed.
 
     Raises:
-        InputError: strategy, mesh, devices and parameters do not fit together.
+        InputError: strategy, mesh, devices, parameters and the batch with its parts do not fit together.
     """
     optimizer = make_optimizer(config)
-    step, layout = make_step(learner, optimizer, config.seed), partial(lay_out, axes=learner.axes)
-    runner = Runner(strategy, step, shape=mesh, layout=layout)
+    step = make_step(learner, optimizer, config.seed, config.accumulate)
+    runner = Runner(strategy, step, shape=mesh, layout=partial(lay_out, axes=learner.axes))
+    devices, parts = runner.mesh.shape[runner.axis], config.accumulate
+    if config.batch_size % (devices * parts):
+        raise InputError(
+            f"--train.batch-size {config.batch_size}: expected a multiple of {devices * parts}, for {devices} devices "
+            f"that share it and --train.accumulate {parts}"
+        )
     shapes = jax.eval_shape(partial(init_state, optimizer=optimizer), params, extra, frozen=frozen)
     return runner, runner.describe_state(shapes)
 

@@ -39,7 +39,7 @@ class Learner:
     Attributes:
         weights: of each loss term in the objective.
         counts: batch -> number of elements under each term; depends on the batch alone.
-        sums: (params, state, batch, keys [B]) -> (sum of each term, whatever `update` needs).
+        sums: (params, state, batch, keys [B]) -> (sum of each term, whatever `update` needs: arrays by row, [B,...]).
         update: (extra, that, key, reduction) -> (extra, metrics).
         axes: of its parameters and of what is frozen; None where they have no names, and are never split.
     """
@@ -76,12 +76,15 @@ def lay_out(state: TrainState, strategy: Strategy, mesh: Mesh, axes: Axes | None
     return dataclasses.replace(where, params=params, opt_state=moments, frozen=frozen)
 
 
-def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> Step:
+def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int, accumulate: int = 1) -> Step:
     """The step of a learner.
 
     The objective is sum_k weight_k * sum_k / count_k over the global batch. Counts are reduced over devices first and
     are constants of the batch; each device differentiates its part of the sums over the global counts, and the
     gradients add up. Nothing is averaged twice, whatever the devices hold.
+
+    With `accumulate` > 1 the rows are computed in so many parts one after the other, in the memory of one part and that
+    of a second gradient; their sums and gradients add up likewise, so the step is the same but for rounding.
     """
 
     def step(state: TrainState, batch: Batch, reduction: Reduction) -> tuple[TrainState, dict[str, Array]]:
@@ -90,13 +93,22 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
         counts = {k: jnp.maximum(v, 1) for k, v in reduction.sum(learner.counts(batch)).items()}
 
-        def objective(params: Any) -> tuple[Array, Any]:
-            sums, more = learner.sums(params, state, batch, keys)
-            objective = jnp.sum(jnp.stack([w * sums[k] / counts[k] for k, w in learner.weights.items()]))
-            return objective, (sums, more)
+        def of_rows(batch: Batch, keys: Array) -> tuple[Any, Any]:
+            """(gradient, sum of each term) of these rows, and what they have for `update`."""
 
-        grads, (sums, more) = jax.grad(objective, has_aux=True)(state.params)
-        grads, sums = reduction.sum((grads, sums))
+            def objective(params: Any) -> tuple[Array, Any]:
+                sums, more = learner.sums(params, state, batch, keys)
+                objective = jnp.sum(jnp.stack([w * sums[k] / counts[k] for k, w in learner.weights.items()]))
+                return objective, (sums, more)
+
+            grads, (sums, more) = jax.grad(objective, has_aux=True)(state.params)
+            return (grads, sums), more
+
+        if accumulate == 1:
+            found, more = of_rows(batch, keys)
+        else:
+            found, more = _one_after_the_other(of_rows, accumulate, batch, keys)
+        grads, sums = reduction.sum(found)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         extra, metrics = learner.update(state.extra, more, key, reduction)
@@ -104,3 +116,20 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         return TrainState(state.step + 1, params, opt_state, extra, state.frozen), metrics
 
     return step
+
+
+def _one_after_the_other(of_rows: Callable[..., tuple[Any, Any]], parts: int, *by_row: Any) -> tuple[Any, Any]:
+    """`of_rows` of all rows: the sum of what it first returns over the parts, and the rest by row, [B,...].
+
+    Part p has rows p, p + parts, ...: of rows that lie on several devices each part has some of every device, and none
+    moves.
+    """
+    split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), by_row)
+    shapes, _ = jax.eval_shape(of_rows, *jax.tree.map(lambda x: x[0], split))
+
+    def add(total: Any, part: Any) -> tuple[Any, Any]:
+        found, more = of_rows(*part)
+        return jax.tree.map(jnp.add, total, found), more
+
+    total, more = jax.lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), split)
+    return total, jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), more)

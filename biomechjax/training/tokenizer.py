@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 from rich.progress import track
 
 from biomechjax.cohort.folder import Cohort
@@ -21,6 +22,7 @@ from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.motion.recording import Recording
 from biomechjax.parallel.processes import write_once
 from biomechjax.parallel.runner import batch_share
+from biomechjax.reduction import Reduction
 from biomechjax.tokenizer import losses, travel
 from biomechjax.tokenizer.config import TokenizerConfig
 from biomechjax.tokenizer.metrics import code_use, reconstruction, round_trip
@@ -34,7 +36,7 @@ from biomechjax.training.checkpoint import check_run, run_config, start_or_resum
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.log import draw_curves, read_log
 from biomechjax.training.loop import fit, prepare
-from biomechjax.training.step import Learner, TrainState
+from biomechjax.training.step import Batch, Learner, TrainState
 
 HEADLINES = (
     "angle_error_deg",
@@ -191,13 +193,21 @@ def tokenizer_learner(
     `common` [C] is as of `MotionTokenizer`; `body` is for losses that need one.
     """
     config, quantizer = model.config, find_quantizer(model.config)
+
+    def sums(params: Any, state: TrainState, batch: Batch, keys: Array) -> tuple[dict[str, Array], Any]:
+        terms, seen = losses.sums(model, format, params, state.extra, batch, keys, common, body)
+        # [L,N,...] of all levels and steps to [B,L,N/B,...]
+        return terms, tuple(x.reshape(len(x), len(keys), -1, *x.shape[2:]).swapaxes(0, 1) for x in seen)
+
+    def update(extra: Any, by_row: Any, key: Array, reduction: Reduction) -> tuple[Any, dict[str, Array]]:
+        inputs, choice, valid = (x.swapaxes(0, 1).reshape(x.shape[1], -1, *x.shape[3:]) for x in by_row)
+        return quantizer.update(extra, (inputs, choice, valid), key, reduction)
+
     return Learner(
         weights=losses.weights(config),
         counts=lambda batch: losses.counts(config, format, batch, body),
-        sums=lambda params, state, batch, keys: losses.sums(
-            model, format, params, state.extra, batch, keys, common, body
-        ),
-        update=quantizer.update,
+        sums=sums,
+        update=update,
     )
 
 

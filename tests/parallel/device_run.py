@@ -24,6 +24,7 @@ import grain
 import jax
 import numpy as np
 import tiny
+from jax.sharding import NamedSharding, PartitionSpec
 
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
@@ -37,6 +38,7 @@ from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import AdaptConfig, TrainConfig
 from biomechjax.training.decoder import adapter_learner, decoder_learner
+from biomechjax.training.loop import prepare
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import TrainState, init_state, lay_out, make_step
 from biomechjax.training.tokenizer import tokenizer_learner
@@ -76,12 +78,21 @@ def adapters_run():
 
 
 def train(
-    learner, params, extra, batches: Iterator, frozen, strategy: str, devices: int, config: TrainConfig
+    learner,
+    params,
+    extra,
+    batches: Iterator,
+    frozen,
+    strategy: str,
+    devices: int,
+    config: TrainConfig,
+    dtype=np.float64,
 ) -> tuple[Runner, TrainState, dict[str, np.ndarray]]:
     """The final state, every leaf of it by its path, and the metrics of all steps."""
-    params = jax.tree.map(np.float64, params)
+    params = jax.tree.map(dtype, params)
     optimizer = make_optimizer(config)
-    step, layout = make_step(learner, optimizer, config.seed), partial(lay_out, axes=learner.axes)
+    step = make_step(learner, optimizer, config.seed, config.accumulate)
+    layout = partial(lay_out, axes=learner.axes)
     runner = Runner(strategy, step, jax.devices()[:devices], MESHES.get((strategy, devices), ()), layout)
     state, log = runner.place_state(init_state(params, extra, optimizer, frozen)), []
     for _ in range(config.steps):
@@ -89,8 +100,12 @@ def train(
         # are kept from overlapping, so that none can hold the threads that another waits for.
         state, metrics = jax.block_until_ready(runner.step(state, runner.place_batch(next(batches))))
         log.append(runner.metrics(metrics))
-    leaves = jax.tree_util.tree_leaves_with_path(runner.whole_state(state))
-    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves if ".frozen" not in str(path[0])}
+    whole = dataclasses.replace(runner.whole_state(state), frozen=None)
+    if jax.process_count() > 1:  # each has parts of it
+        where = NamedSharding(runner.mesh, PartitionSpec())
+        whole = jax.tree.map(lambda x: x.addressable_data(0), jax.jit(lambda x: x, out_shardings=where)(whole))
+    leaves = jax.tree_util.tree_leaves_with_path(whole)
+    out = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
     return runner, state, out | {f"metrics/{name}": np.array([row[name] for row in log]) for name in log[0]}
 
 
@@ -116,6 +131,16 @@ def restored(runner: Runner, state: TrainState, learner, strategy: str, folder: 
     )
 
 
+def refused_parts() -> str:
+    """What is said about 16 rows on eight devices in four parts."""
+    learner, params, extra, _ = decoder_run()
+    try:
+        prepare(learner, params, extra, dataclasses.replace(TRAIN, accumulate=4), "dp")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def refusal(strategy: str) -> str:
     """What is said about a batch that does not divide by eight devices."""
     runner = Runner(strategy, lambda state, batch, reduction: (state, {}))
@@ -132,6 +157,11 @@ def main() -> None:
     runs = {
         "vq_ema": (lambda: (*tokenizer_run("vq_ema", 1), None), TOKENIZER, ["dp", "pmap"]),
         "rvq": (lambda: (*tokenizer_run("rvq", 2), None), TOKENIZER, ["dp", "pmap", "zero1"]),
+        "rvq_parts": (
+            lambda: (*tokenizer_run("rvq", 2), None),
+            dataclasses.replace(TOKENIZER, accumulate=2),
+            ["dp", "pmap"],
+        ),
         "decoder": (lambda: (*decoder_run(), None), TRAIN, [*STRATEGIES]),
         "adapters": (adapters_run, TRAIN, ["fsdp_tp"]),
     }
@@ -148,6 +178,7 @@ def main() -> None:
                         found = restored(runner, state, given[0], other, Path(folder))
                         out[f"restored/{other}"] = np.array(found)
     out |= {f"refusal/{strategy}": np.array(refusal(strategy)) for strategy in ("dp", "pmap")}
+    out["refusal/parts"] = np.array(refused_parts())
     np.savez(sys.argv[1], **out)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from processes import run_python
+from processes import PATIENT, run_python
 
 from biomechjax.parallel.strategies import STRATEGIES
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 def results(tmp_path_factory) -> dict[str, np.ndarray]:
     out = tmp_path_factory.mktemp("devices") / "out.npz"
     # Not the flags of the other tests, under which the code averages of rvq differ by 4e-8.
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    flags = f"{PATIENT} --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     run = run_python(HERE / "device_run.py", out, JAX_ENABLE_X64="1", XLA_FLAGS=flags)
     assert run.returncode == 0, run.stderr[-3000:]
     with np.load(out, allow_pickle=False) as file:
@@ -29,9 +29,11 @@ def leaves(results: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
     return {k.removeprefix(prefix): v for k, v in results.items() if k.startswith(prefix)}
 
 
+TOKENIZERS = ("vq_ema", "rvq", "rvq_parts")
 RUNS = [
     *(("vq_ema", s) for s in ("dp", "pmap")),
     *(("rvq", s) for s in ("dp", "pmap", "zero1")),
+    *(("rvq_parts", s) for s in ("dp", "pmap")),
     *(("decoder", s) for s in STRATEGIES),
     ("adapters", "fsdp_tp"),
 ]
@@ -39,13 +41,13 @@ RUNS = [
 
 @pytest.mark.parametrize(("learner", "other"), RUNS)
 def test_the_final_state_equals_that_of_one_device(results, learner, other):
-    """Parameters, optimizer, codebook and the metrics of every step."""
-    one, found = leaves(results, f"{learner}/dp/1/"), leaves(results, f"{learner}/{other}/8/")
+    """Parameters, optimizer, codebook and the metrics of every step; of batches in parts, that of whole ones."""
+    one, found = leaves(results, f"{learner.removesuffix('_parts')}/dp/1/"), leaves(results, f"{learner}/{other}/8/")
     assert one.keys() == found.keys()
     assert any(".params" in path for path in one)
     assert any(".opt_state" in path for path in one)
-    assert any(".extra.codes" in path for path in one) == (learner in ("vq_ema", "rvq"))
-    if learner in ("vq_ema", "rvq"):
+    assert any(".extra.codes" in path for path in one) == (learner in TOKENIZERS)
+    if learner in TOKENIZERS:
         # Split sums are rounded otherwise, which Adam makes 1e-10 of in parameters, and so 1e-9 in sums of their codes.
         limit = 1e-8 if other == "zero1" else 1e-10
     else:
@@ -71,6 +73,11 @@ def test_the_decoder_compared_learned(results):
 @pytest.mark.parametrize("strategy", ["dp", "pmap"])
 def test_a_batch_that_does_not_divide_is_refused(results, strategy):
     assert str(results[f"refusal/{strategy}"]).startswith("batch of 12 rows (tokens) on 8 devices; choose a")
+
+
+def test_parts_without_a_row_of_every_device_are_refused(results):
+    said = "--train.batch-size 16: expected a multiple of 32, for 8 devices that share it and --train.accumulate 4"
+    assert results["refusal/parts"] == said
 
 
 def test_a_device_holds_what_the_table_says(results):

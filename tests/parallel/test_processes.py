@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 import portpicker
 import pytest
-from processes import environment, run_python
+from processes import PATIENT, run_python, start_python
 
 from biomechjax.training.checkpoint import restore_state
 
@@ -21,18 +20,11 @@ ROOT = HERE.parents[1]
 STEPS = 10
 RUNS = "decoder/dp,decoder/pmap,decoder/fsdp,tokenizer/dp,tokenizer/pmap,tokenizer/zero1"
 # As in test_devices.
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+FLAGS = f"{PATIENT} --xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 
 
-def start(command: list[object], devices: int, **more: str) -> subprocess.Popen:
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    env = environment(XLA_FLAGS=f"{FLAGS}{devices}", **cache, **more)
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(command: list[object], devices: int, **more: str) -> subprocess.Popen[str]:
+    return start_python(*command, XLA_FLAGS=f"{FLAGS}{devices}", **more)
 
 
 def together(out: Path, count: int, devices: int, runs: str, *more: object) -> list[tuple[int, str]]:
@@ -93,7 +85,7 @@ def two(tmp_path_factory) -> Path:
 def killed(tmp_path_factory) -> Path:
     """Both processes killed before step 5."""
     out = tmp_path_factory.mktemp("killed")
-    assert [status for status, _ in together(out, 2, 1, "decoder/dp", 5)] == [-signal.SIGKILL] * 2
+    assert [status for status, _ in together(out, 2, 1, "decoder/dp", "all", "step", 5)] == [-signal.SIGKILL] * 2
     assert rows(out / "decoder" / "dp")[-1]["step"] == 4
     return out
 
@@ -129,7 +121,7 @@ def test_killed_and_run_again_equals_never_killed(two, killed, tmp_path):
 
 @pytest.mark.slow
 def test_one_process_killed_reads_the_same_batches(one, tmp_path):
-    assert together(tmp_path, 1, 2, "decoder/dp", 5)[0][0] == -signal.SIGKILL
+    assert together(tmp_path, 1, 2, "decoder/dp", "all", "step", 5)[0][0] == -signal.SIGKILL
     assert_done(together(tmp_path, 1, 2, "decoder/dp"))
     expected = batches(one, 0)[:STEPS]
     assert batches(tmp_path, 0) == expected[:4] + expected[3:]
@@ -140,6 +132,56 @@ def test_one_process_goes_on_with_a_checkpoint_of_two(one, killed, tmp_path):
     again = Path(shutil.copytree(killed, tmp_path / "again"))
     assert_done(together(again, 1, 2, "decoder/dp"))
     assert_close(again / "decoder" / "dp", one / "decoder" / "dp")
+
+
+KILLS = [("1", "save", 6), ("0", "save", 6), ("1", "step", 5), ("0", "step", 5)]
+
+
+@pytest.fixture(scope="module", params=KILLS, ids=lambda kill: f"{kill[0]}-{kill[1]}")
+def survived(request, tmp_path_factory) -> Path:
+    """One of two processes killed: as step 6 is written, or before step 5; the last whole checkpoint is of step 3."""
+    out, (who, when, step) = tmp_path_factory.mktemp("survived"), request.param
+    (end, said), (lost, _) = together(out, 2, 1, "decoder/dp", who, when, step)[:: 1 if who == "1" else -1]
+    assert lost == -signal.SIGKILL
+    # The first process answers all others: where it is lost JAX may end them before they find out themselves.
+    if not (who == "0" and end == -signal.SIGABRT and "another task died" in said):
+        assert end == 75, said
+        assert "stopped: another process ended or cannot be reached (" in said
+        assert "run the same command again, on all hosts, to go on" in said
+        assert "Traceback" not in said
+    steps = {path.name for path in (out / "decoder" / "dp" / "steps").iterdir()}
+    assert {name for name in steps if name.isdecimal()} == {"3"}
+    assert any(name.startswith("6.") for name in steps) == (when == "save")
+    return out
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_after_one_was_killed(two, survived, tmp_path):
+    """To the bit."""
+    again = Path(shutil.copytree(survived, tmp_path / "again"))
+    ended = together(again, 2, 1, "decoder/dp")
+    assert_done(ended)
+    assert "steps 3 to 10" in ended[0][1]
+    expected, found = final(two / "decoder" / "dp"), final(again / "decoder" / "dp")
+    assert {path for path in expected if found[path].tobytes() != expected[path].tobytes()} == set()
+    assert rows(again / "decoder" / "dp") == rows(two / "decoder" / "dp")
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_after_the_other_was_killed(one, survived, tmp_path):
+    again = Path(shutil.copytree(survived, tmp_path / "again"))
+    assert_done(together(again, 1, 2, "decoder/dp"))
+    assert_close(again / "decoder" / "dp", one / "decoder" / "dp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4)])
+def test_a_tokenizer_goes_on_with_another_number_of_processes(one, tmp_path, before, after):
+    """They read the windows that were not read yet, of which each now has another share."""
+    ended = together(tmp_path, before, 1, "tokenizer/dp", "all", "step", 5)
+    assert [status for status, _ in ended] == [-signal.SIGKILL] * before
+    assert_done(together(tmp_path, after, 1, "tokenizer/dp"))
+    assert_close(tmp_path / "tokenizer" / "dp", one / "tokenizer" / "dp")
 
 
 CONFIG = """

@@ -54,6 +54,17 @@ def test_another_experiment_is_refused_with_its_field(started, experiment, field
         start_or_resume(started / "run", config(started, experiment))
 
 
+def test_a_run_goes_on_in_other_parts_of_its_batches(started):
+    """How many there are belongs to the devices; what was saved before there were any has none."""
+    path = started / "run" / "config.json"
+    parts = dataclasses.replace(EXPERIMENT, train=dataclasses.replace(EXPERIMENT.train, accumulate=2))
+    start_or_resume(started / "run", config(started, parts))
+    older = json.loads(path.read_text())
+    del older["experiment"]["train"]["accumulate"]
+    path.write_text(json.dumps(older))
+    start_or_resume(started / "run", config(started))
+
+
 def test_other_data_and_another_kind_are_refused(started):
     with pytest.raises(InputError, match="data_hash is 'abc' there and 'abd' here"):
         start_or_resume(started / "run", config(started, data_hash="abd"))

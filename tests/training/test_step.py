@@ -1,5 +1,8 @@
 """The step: sums over counts of the whole batch, and what the optimizer decays."""
 
+import dataclasses
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +10,17 @@ import optax
 import pytest
 import tiny
 
+from biomechjax.data.windows import window_batches
+from biomechjax.errors import InputError
 from biomechjax.reduction import Reduction
+from biomechjax.tokenizer import averages
+from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 from biomechjax.training.decoder import answer_loss, decoder_learner, from_scratch
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import Learner, init_state, make_step
+from biomechjax.training.tokenizer import tokenizer_learner
 
 TRAIN = TrainConfig(steps=10, batch_size=4, learning_rate=1e-2, warmup_steps=0)
 
@@ -50,6 +59,75 @@ def test_objective_and_gradient_by_hand():
     assert float(after.params["w"]) == pytest.approx(0.7 - gradient, rel=1e-5)
     assert float(metrics["gradient_norm"]) == pytest.approx(abs(gradient), rel=1e-5)
     assert int(after.step) == 1
+
+
+def drawn(params, extra, batch, keys):
+    """As `slope`, with noise of each row's own key, and what each row is."""
+    sums, _ = slope(params, extra, batch | {"x": batch["x"] + jax.vmap(jax.random.normal)(keys)[:, None]}, keys)
+    return sums, (batch["x"], jax.vmap(jax.random.uniform)(keys))
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_is_one_batch(parts):
+    """Rows with 1, 3, 0 and 2 elements: parts weigh differently, and rows keep their randomness and their order."""
+
+    def update(extra, more, key, reduction):
+        return jax.tree.map(lambda x: x * 1.0, more), {"draw": jax.random.uniform(key)}
+
+    plain, rows = optax.sgd(1.0), batch()
+    learner = Learner(LEARNER.weights, LEARNER.counts, drawn, update)
+    state = init_state({"w": jnp.array(0.7)}, {}, plain)
+    (one, expected), (other, found) = (
+        jax.jit(lambda s, b, n=n: make_step(learner, plain, 0, n)(s, b, Reduction()))(state, rows) for n in (1, parts)
+    )
+    np.testing.assert_allclose(other.params["w"], one.params["w"], rtol=1e-6)
+    assert found.keys() == expected.keys()
+    for name in found:
+        assert float(found[name]) == pytest.approx(float(expected[name]), rel=1e-6), name
+    np.testing.assert_array_equal(one.extra[0], rows["x"].astype(np.float32))
+    for a, b in zip(one.extra, other.extra, strict=True):
+        np.testing.assert_array_equal(b, a)
+
+
+def test_a_batch_in_parts_takes_the_memory_of_one():
+    """Of what is computed and not kept: activations of 32 rows, or of 4 beside a second gradient."""
+    config, params, optimizer = tiny.decoder_config(), tiny.decoder_params(), make_optimizer(TRAIN)
+    rows = next(tiny.batches([tiny.record(i, codes=8 + i) for i in range(6)], 64, 32))
+
+    def temporary(parts: int) -> int:
+        step = make_step(decoder_learner(config), optimizer, 0, parts)
+        compiled = (
+            jax.jit(lambda s, b: step(s, b, Reduction())).lower(init_state(params, {}, optimizer), rows).compile()
+        )
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(8) < temporary(1) / 3
+
+
+def test_a_tokenizer_in_parts_fills_its_codebook_as_in_one():
+    """The codebook is filled and reset from all rows of a batch, by key and in order."""
+    config = dataclasses.replace(tiny.TOKENIZER, reset_below=0.9, channel_dropout=0.5)
+    learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), tiny.FORMAT)
+    walks = [tiny.walk(i, 40 + 9 * i) for i in range(6)]
+    items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics["walker"])[0], r.observed) for r in walks]
+    batches = list(itertools.islice(window_batches([items], 32, 8, 0), 3))
+    optimizer, states = make_optimizer(TRAIN), []
+    for parts in (1, 4):
+        step = jax.jit(lambda s, b, n=parts: make_step(learner, optimizer, 0, n)(s, b, Reduction()))
+        state = init_state(tiny.tokenizer().params | {"quantizer": {}}, averages.empty(config), optimizer)
+        for number, rows in enumerate(batches):
+            state, metrics = step(state, rows)
+            assert number == 0 or metrics["resets"] > 0
+        states.append(state)
+    one, other = states
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), one.extra, other.extra)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), one.params, other.params)
+
+
+@pytest.mark.parametrize("parts", [0, 3])
+def test_parts_that_do_not_divide_a_batch_are_refused(parts):
+    with pytest.raises(InputError, match=f"--train.accumulate {parts}: expected .* --train.batch-size of 4"):
+        dataclasses.replace(TRAIN, accumulate=parts)
 
 
 def test_every_step_draws_anew_and_by_seed():
