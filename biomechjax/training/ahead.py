@@ -4,7 +4,6 @@ import dataclasses
 import re
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from biomechjax.parallel.runner import Runner, check_batch
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.training.config import DecoderExperiment
 from biomechjax.training.decoder import adapter_learner, decoder_learner, of_rows
-from biomechjax.training.optimizer import make_optimizer
-from biomechjax.training.step import Learner, TrainState, init_state, lay_out, make_step
+from biomechjax.training.loop import prepare
+from biomechjax.training.step import Learner, TrainState
 
 CODES, MEANING = 512, 64  # of a tokenizer that is not there: its codes, and the width of what describes one
 H100 = "h100.txtpb"
@@ -149,11 +148,8 @@ def abstract_step(case: Case, devices: Sequence[Any]) -> tuple[Runner, TrainStat
     experiment = case.experiment
     rows = of_rows(experiment)
     _, learner, params, frozen = abstract_training(experiment)
-    optimizer = make_optimizer(experiment.train)
-    step, layout = make_step(learner, optimizer, experiment.train.seed), partial(lay_out, axes=learner.axes)
-    runner = Runner(case.strategy, step, devices, case.mesh, layout)
+    runner, state = prepare(learner, params, {}, experiment.train, case.strategy, frozen, case.mesh, devices)
     check_batch(runner.strategy, runner.mesh, rows.batch_size, (rows.length, rows.room))
-    state = runner.describe_state(jax.eval_shape(partial(init_state, optimizer=optimizer), params, {}, frozen=frozen))
     where = NamedSharding(runner.mesh, runner.strategy.of_batch)
     sizes = dict.fromkeys(("tokens", "positions", "segment_ids"), rows.length)
     sizes |= dict.fromkeys(("loss_positions", "targets", "loss_weights"), rows.room)

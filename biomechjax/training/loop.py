@@ -32,19 +32,22 @@ def prepare(
     strategy: str,
     frozen: Any = None,
     mesh: Sequence[int] = (),
+    devices: Sequence[jax.Device] | None = None,
 ) -> tuple[Runner, TrainState]:
     """The step of a training, for `fit`, and its state as described by `Runner.describe_state`; nothing is computed.
+
+    The devices, by default all of all processes, need not be there.
 
     Raises:
         InputError: strategy, mesh, devices, parameters and the batch with its parts do not fit together.
     """
     optimizer = make_optimizer(config)
     step = make_step(learner, optimizer, config.seed, config.accumulate)
-    runner = Runner(strategy, step, shape=mesh, layout=partial(lay_out, axes=learner.axes))
-    devices, parts = runner.mesh.shape[runner.axis], config.accumulate
-    if config.batch_size % (devices * parts):
+    runner = Runner(strategy, step, devices, mesh, partial(lay_out, axes=learner.axes))
+    share, parts = runner.mesh.shape[runner.axis], config.accumulate
+    if config.batch_size % (share * parts):
         raise InputError(
-            f"--train.batch-size {config.batch_size}: expected a multiple of {devices * parts}, for {devices} devices "
+            f"--train.batch-size {config.batch_size}: expected a multiple of {share * parts}, for {share} devices "
             f"that share it and --train.accumulate {parts}"
         )
     shapes = jax.eval_shape(partial(init_state, optimizer=optimizer), params, extra, frozen=frozen)

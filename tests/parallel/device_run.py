@@ -45,7 +45,7 @@ from biomechjax.training.tokenizer import tokenizer_learner
 
 TRAIN = TrainConfig(steps=10, batch_size=16, learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
 TOKENIZER = dataclasses.replace(TRAIN, steps=20)
-MESHES = {("tp", 8): (2, 4)}  # there are four heads
+MESHES = {("tp", 8): (2, 4), ("cp", 8): (2, 4)}  # there are four heads
 
 
 def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
@@ -64,7 +64,7 @@ def tokenizer_run(quantizer: str, levels: int, share: tuple[int, int] = (0, 1)):
 
 def decoder_run(share: tuple[int, int] = (0, 1)):
     records = [tiny.record(i, codes=8 + 2 * i) for i in range(12)]
-    batches = tiny.batches(records, 128, TRAIN.batch_size, share=share)
+    batches = tiny.batches(records, 128, TRAIN.batch_size, room=48, share=share)  # 48: each of eight has some
     return decoder_learner(tiny.decoder_config()), tiny.decoder_params(), {}, batches
 
 

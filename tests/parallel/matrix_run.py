@@ -52,7 +52,7 @@ def params_of(what: str):
 def start(what: str, layers: str, share: tuple[int, int]) -> tuple:
     """The arguments of `train`: ragged records in packed rows; adapters with dropout."""
     records = [tiny.record(i, codes=6 + i) for i in range(12)]
-    batches = tiny.batches(records, 64, TRAIN.batch_size, share=share)
+    batches = tiny.batches(records, 64, TRAIN.batch_size, room=24, share=share)
     config = dataclasses.replace(shape_of(what), **LAYERS[layers])
     params = params_of(what)
     if what == "full":
