@@ -15,7 +15,7 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """A chip.
+    """A chip, or of one that is several devices to JAX's compiler one of these.
 
     Attributes:
         memory: bytes of high-bandwidth memory.
@@ -24,6 +24,7 @@ class Chip:
         link_rate: bytes a second that leave through one port, of `ports` ports; of NVLink through all.
         ports: in a torus two for each of its dimensions.
         platform: of XLA.
+        devices: of a chip.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Chip:
     link_rate: float
     ports: int
     platform: str = "tpu"
+    devices: int = 1
 
     def rate(self, axes: int) -> float:
         """Bytes a second that a chip can send within a group that extends along so many dimensions of the torus.
@@ -45,7 +47,7 @@ class Chip:
 CHIPS = {
     c.name: c
     for c in (
-        Chip("v4", 32 * GIB, 275e12, 1228e9, 50e9, 6),
+        Chip("v4", 16 * GIB, 137.5e12, 614e9, 25e9, 6, devices=2),  # half of 32 GiB, 275 TFLOP/s, 1,228 GB/s
         Chip("v5e", 16 * GIB, 197e12, 819e9, 50e9, 4),
         Chip("v5p", 95 * GIB, 459e12, 2765e9, 100e9, 6),
         Chip("v6e", 32 * GIB, 918e12, 1638e9, 100e9, 4),
@@ -64,7 +66,8 @@ class Topology:
 
     @property
     def size(self) -> int:
-        return math.prod(self.shape)
+        """How many devices."""
+        return math.prod(self.shape) * self.chip.devices
 
     @classmethod
     def parse(cls, text: str) -> "Topology":

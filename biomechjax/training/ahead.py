@@ -1,6 +1,7 @@
 """A step of a decoder's training compiled for devices, there or absent, and what it costs each of them."""
 
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -130,6 +131,8 @@ def find_devices(topology: Topology) -> list[Any]:
     if platform == "cuda":
         config = (Path(__file__).parents[1] / "parallel" / H100).read_text()
         how = {"topology_name": "", "topology": f"1x1x{topology.size}", "target_config": config}
+    elif math.prod(topology.shape) < 4:  # less than a host has
+        how["chips_per_host_bounds"] = [*topology.shape, 1, 1][:3]
     try:
         return list(topologies.get_topology_desc(platform=platform, **how).devices)
     except Exception as e:  # of many kinds, by platform
