@@ -44,7 +44,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         start = (row["preset"], row["learned"], row["devices"].split(",")[0], row["strategy"], row["mesh"])
         if row["refused"]:
-            lines.append((*start, "refused", *[""] * 7))
+            lines.append((*start, f"refused: {row['refused'].split(';')[0]}", *[""] * 7))
             continue
         formula = _shown(row["formula_peak_sum"] / GIB)
         if row["peak"] is None:
