@@ -25,7 +25,8 @@ class Arguments:
     import. How it learns is under --adapt."""
     strategy: str = "dp"
     """How to spread the work over devices: dp (batches), pmap (the same, the classical way), zero1 (the optimizer's
-    state too), fsdp (weights too), tp (weights by heads and feed-forward columns), fsdp_tp (both)."""
+    state too), fsdp (weights too), tp (weights by heads and feed-forward columns), fsdp_tp (both), cp (rows by length,
+    for long recordings). compare_sharding.py says what each costs."""
     mesh: tuple[int, ...] = ()
     """Devices along each axis of the strategy's mesh, as 4 2 for fsdp_tp: 4 share batches, 2 share heads."""
     processes: Processes = Processes()

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from biomechjax.errors import InputError
+from biomechjax.language.config import published_vocabulary
 from biomechjax.parallel.chips import Chip, Topology
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.provenance import git_commit, resume_key
@@ -224,7 +225,7 @@ def pareto(results: Sequence[Result], chip: Chip | None) -> list[Result]:
 def learned(experiment: DecoderExperiment) -> str:
     """The word of LEARNING, or what the experiment says."""
     found = (experiment.adapt.method, experiment.adapt.weights)
-    if found[0] == "full":
+    if found[0] == "full" or not published_vocabulary(experiment.preset):
         return "full"
     return next((word for word, how in LEARNING.items() if how == found), " ".join(found))
 
