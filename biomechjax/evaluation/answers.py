@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import softmax
 
-from biomechjax.data.examples import Renderer
+from biomechjax.data.examples import Renderer, Segment
 from biomechjax.data.records import Record
 from biomechjax.language.generate import generate
 from biomechjax.language.prompts import Prompt
@@ -38,12 +38,15 @@ class Answered:
 
 def ask(
     model: TrainedDecoder,
-    codes: Sequence[np.ndarray],
+    movements: Sequence[Segment],
     questions: Sequence[str],
     tasks: Sequence[Task] | None = None,
     batch_size: int = 32,
 ) -> list[str]:
-    """The greedy answer to each question about the movement beside it, among those that the task beside it allows."""
+    """The greedy answer to each question about the movement beside it, among those that the task beside it allows.
+
+    Movements are as `TrainedDecoder.movement` makes them.
+    """
     renderer = Renderer(model.vocabulary)
     trie, starts, longest = None, [], MAX_ANSWER_TOKENS
     if tasks:
@@ -53,7 +56,7 @@ def ask(
     answers = generate(
         model.config,
         model.params,
-        _prompts(model, renderer, codes, questions),
+        _prompts(model, renderer, movements, questions),
         longest,
         [model.vocabulary.eos_id],
         trie=trie,
@@ -64,21 +67,21 @@ def ask(
 
 
 def label_probabilities(
-    model: TrainedDecoder, codes: Sequence[np.ndarray], questions: Sequence[str], task: Task
+    model: TrainedDecoder, movements: Sequence[Segment], questions: Sequence[str], task: Task
 ) -> list[dict[str, float]]:
     """How likely each option of a task is as the answer to each question about the movement beside it; sums to 1."""
     renderer = Renderer(model.vocabulary)
     allowed = [renderer.answer(text) for text in task.answer.allowed]
-    scores = score_answers(model.config, model.params, _prompts(model, renderer, codes, questions), allowed)
+    scores = score_answers(model.config, model.params, _prompts(model, renderer, movements, questions), allowed)
     return [dict(zip(task.answer.allowed, row.tolist(), strict=True)) for row in softmax(scores, axis=1)]
 
 
 def _prompts(
-    model: TrainedDecoder, renderer: Renderer, codes: Sequence[np.ndarray], questions: Sequence[str]
+    model: TrainedDecoder, renderer: Renderer, movements: Sequence[Segment], questions: Sequence[str]
 ) -> list[Prompt]:
-    movements = {id(c): c for c in codes}
-    contexts = {i: renderer.context((model.reads(c),)) for i, c in movements.items()}
-    return [(contexts[id(c)], renderer.question(q)) for c, q in zip(codes, questions, strict=True)]
+    different = {id(m): m for m in movements}
+    contexts = {i: renderer.context((model.reads(m),)) for i, m in different.items()}
+    return [(contexts[id(m)], renderer.question(q)) for m, q in zip(movements, questions, strict=True)]
 
 
 def answer_records(
@@ -100,22 +103,22 @@ def answer_records(
     rng = np.random.default_rng(seed)
     tasks: list[Task] = []
     asked: list[Record] = []
-    codes: list[np.ndarray] = []
+    movements: list[Segment] = []
     questions: list[str] = []
     for record in records:
-        movement = np.array(record.views[0])
+        movement = model.movement(record.views[0], record.summary)
         for task in TASKS:
             if task.asked_of(record.labels):
                 task.answer_text(record.labels)
                 tasks.append(task)
                 asked.append(record)
-                codes.append(movement)
+                movements.append(movement)
                 questions.append(task.held_out_questions[rng.integers(len(task.held_out_questions))])
-    answers = ask(model, codes, questions, tasks if constrained else None)
+    answers = ask(model, movements, questions, tasks if constrained else None)
     chances: dict[int, dict[str, float]] = {}
     for task in TASKS if probabilities else ():
         if isinstance(task.answer, Choice) and (mine := [i for i, t in enumerate(tasks) if t is task]):
-            found = label_probabilities(model, [codes[i] for i in mine], [questions[i] for i in mine], task)
+            found = label_probabilities(model, [movements[i] for i in mine], [questions[i] for i in mine], task)
             chances |= zip(mine, found, strict=True)
     return [
         Answered(t.name, r.participant, r.trial, q, a, t.answer.parse(a), r.labels[t.label], chances.get(i))
