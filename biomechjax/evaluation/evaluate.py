@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import Answered, answer_records
-from biomechjax.evaluation.baselines import CONSTANT, baseline_answers
+from biomechjax.evaluation.baselines.baseline import Baseline
+from biomechjax.evaluation.baselines.summary import CONSTANT, LINEAR, TREES, OnSummary
 from biomechjax.evaluation.calibration import calibration
 from biomechjax.evaluation.comparison import compare
 from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
@@ -27,6 +29,7 @@ def evaluate(
     split: str = "test",
     constrained: bool = False,
     probabilities: bool = False,
+    baselines: Sequence[Baseline] = tuple(map(OnSummary, (CONSTANT, LINEAR, TREES))),
 ) -> tuple[dict[str, Any], list[Answered]]:
     """Asks every task of every trial of a split, and scores the decoder and the baselines on the same questions.
 
@@ -48,13 +51,15 @@ def evaluate(
     if not test:
         raise InputError(f"{records.path}: split {split!r} is empty")
     answered = answer_records(model, test, constrained=constrained, probabilities=probabilities)
+    fitted = [b.fit(TASKS, train) for b in baselines]
     tasks, details = {}, {}
     for task in TASKS:
         mine = [a for a in answered if a.task == task.name]
         if not mine:
             continue
         asked = [r for r in test if task.asked_of(r.labels)]
-        given: dict[str, list[Any]] = {DECODER: [a.parsed for a in mine], **baseline_answers(task, train, asked)}
+        given: dict[str, list[Any]] = {DECODER: [a.parsed for a in mine]}
+        given |= {b.name: b.predict(task, asked) for b in fitted}
         constant = given[CONSTANT][0]
         fallback = constant if isinstance(constant, float) else 0.0
         people, truth = [a.participant for a in mine], [a.truth for a in mine]

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from biomechjax.evaluation.baselines import CONSTANT, LINEAR, TREES
+from biomechjax.evaluation.baselines.summary import CONSTANT, LINEAR, TREES
 from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
 
