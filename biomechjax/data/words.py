@@ -3,9 +3,9 @@
     duration 6.2 s; forward speed 1.02 m/s (0.81 to 1.24); turning -1 deg/s (-24 to 19); right hip flexion 9 deg (-14 to
     31); ...
 
-Each channel is its mean over the whole trial, and in brackets its minimum and maximum. What is said is a choice of
-ours: how the pelvis travels, turns and tilts, hips, knees and ankles, trunk and arm swing, of canonical channels or those
-that mean the same. Of a format that has hardly any of these, it is the channels that vary most.
+Each channel is its mean over the whole trial, and in brackets its minimum and maximum. What is said is our choice: how
+the pelvis travels, turns and tilts, hips, knees and ankles, trunk and arm swing, of canonical channels or such as mean
+the same. Of a format that has hardly any of these, it is the channels that vary most.
 """
 
 from collections.abc import Sequence

@@ -219,7 +219,9 @@ def from_base(
         vocabulary = movement_vocabulary(text, codes, read, config.vocab_size, how.motion_rows)
     shape = dataclasses.replace(_computed(config, experiment), vocab_size=vocabulary.size)
     params, text_rows = with_rows(params, vocabulary.size), min(len(text), config.vocab_size)
-    meaning = np.pad(code_meanings(vocabulary, tokenizer), ((2, 0), (0, 0)))  # what opens and closes means nothing
+    meaning = np.pad(
+        code_meanings(vocabulary.codebook_size, tokenizer), ((2, 0), (0, 0))
+    )  # what opens and closes means nothing
     learned, frozen = start_rows(how.row_start, params["embedding"][:text_rows], meaning, seed)
     offset = vocabulary.motion_start
     if whole:
@@ -289,14 +291,14 @@ def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionToken
     Codes of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the
     joints turn, which is what a cadence shows in. The rows keep the scale of the others.
     """
-    meaning, width = code_meanings(vocabulary, tokenizer), embedding.shape[1]
+    meaning, width = code_meanings(vocabulary.codebook_size, tokenizer), embedding.shape[1]
     projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
     rows = (meaning @ projection * width**-0.5).astype(np.float32)
     return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
 
 
-def code_meanings(vocabulary: Vocabulary, tokenizer: MotionTokenizer) -> np.ndarray:
-    """What each code of the vocabulary means, [n,k] of unit variance.
+def code_meanings(count: int, tokenizer: MotionTokenizer) -> np.ndarray:
+    """What each of the first `count` codes means, [count, k] of unit variance.
 
     A code is described by its vector and by the posture and the speed of the frames that it decodes to, a travel code
     by its displacement.
@@ -306,7 +308,7 @@ def code_meanings(vocabulary: Vocabulary, tokenizer: MotionTokenizer) -> np.ndar
     if tokenizer.config.travel:
         moves = standardised(tokenizer.displacements) * (meaning.shape[1] / 3) ** 0.5
         meaning = np.block([[np.zeros((len(moves), meaning.shape[1])), moves], [meaning, np.zeros((len(meaning), 3))]])
-    return meaning[: vocabulary.codebook_size]
+    return meaning[:count]
 
 
 def standardised(x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""What the encoder reads of each step of a movement: the decoder's tokens, or vectors."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+import numpy as np
+
+from biomechjax.data.records import Record
+from biomechjax.tokenizer.tokenizer import MotionTokenizer, Readied
+from biomechjax.training.trained import first_codes
+
+
+class Steps(Protocol):
+    """How the steps of a record are read.
+
+    Attributes:
+        codes: different codes, where a step is codes; 0 where it is a vector.
+        levels: numbers that each step of a view has.
+    """
+
+    codes: int
+    levels: int
+
+    def views(self, record: Record) -> Sequence[np.ndarray]:
+        """Views of a record, int [n * levels] each, the recording itself first, at the record's own paces."""
+        ...
+
+    def read(self, record: Record, steps: np.ndarray) -> np.ndarray:
+        """What the encoder reads of steps [n, levels] of a view: [n, k], int32 codes or float32."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """The first `levels` of the `of_step` codes of a step, as the decoder reads them; `codes` of them are different."""
+
+    codes: int
+    levels: int
+    of_step: int
+
+    def views(self, record: Record) -> Sequence[np.ndarray]:
+        return [first_codes(v, self.of_step, self.levels) for v in record.views]
+
+    def read(self, record: Record, steps: np.ndarray) -> np.ndarray:
+        return steps.astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeVectors:
+    """The vector that all codes of a step stand for together, and the displacement of its travel code.
+
+    These are quantized: what the tokenizer's decoder reads, not what its encoder makes of a recording.
+    """
+
+    tokenizer: MotionTokenizer
+    codes: int = 0
+
+    @property
+    def levels(self) -> int:
+        return self.tokenizer.config.tokens_per_step
+
+    def views(self, record: Record) -> Sequence[np.ndarray]:
+        return record.views
+
+    def read(self, record: Record, steps: np.ndarray) -> np.ndarray:
+        choice = steps - np.arange(self.levels) * self.tokenizer.config.codebook_size
+        travel = self.tokenizer.config.travel
+        vectors = sum(table[choice[:, level]] for level, table in enumerate(self.tokenizer.table, start=int(travel)))
+        moves = self.tokenizer.displacements[choice[:, 0]] if travel else np.zeros((len(steps), 0))
+        return np.concatenate([vectors, moves], axis=1).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Latents:
+    """What the tokenizer's encoder makes of the recording, before it is quantized; of the recording itself alone,
+    since its views were not kept.
+
+    Attributes:
+        of_trial: [n, E] of each trial by its name in the records.
+    """
+
+    of_trial: dict[str, np.ndarray]
+    codes: int = 0
+    levels: int = 1
+
+    @classmethod
+    def of(cls, tokenizer: MotionTokenizer, readied: dict[str, Readied]) -> Self:
+        """Of recordings by trial, made ready by `MotionTokenizer.ready`."""
+        return cls(dict(zip(readied, tokenizer.latents(list(readied.values())), strict=True)))
+
+    def views(self, record: Record) -> Sequence[np.ndarray]:
+        return [np.arange(len(self.of_trial[record.trial]))]  # its steps, by number
+
+    def read(self, record: Record, steps: np.ndarray) -> np.ndarray:
+        return self.of_trial[record.trial][steps[:, 0]]
