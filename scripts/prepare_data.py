@@ -42,6 +42,9 @@ class Arguments:
     each."""
     seed: int = 0
     """Of the simulated clinic."""
+    capture_error: float = 1.0
+    """Of the simulated clinic: what the error of the motion capture is multiplied by; 0 for none. The people and how
+    they move stay the same."""
 
 
 def main() -> None:
@@ -60,6 +63,7 @@ def main() -> None:
                 args.seed,
                 args.visit,
                 progress=lambda done, total: bar.update(task, completed=done),
+                capture_error=args.capture_error,
             )
         console.print(f"{args.participants} SIMULATED participants in {args.out}")
         return

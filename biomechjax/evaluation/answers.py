@@ -1,7 +1,7 @@
 """The decoder's own answers to held-out questions, generated freely or among those that a task allows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy.special import softmax
@@ -90,10 +90,12 @@ def answer_records(
     seed: int = 0,
     constrained: bool = False,
     probabilities: bool = False,
+    tasks: Collection[Task] = TASKS,
 ) -> list[Answered]:
     """Every task that each record is asked, once, in a held-out wording drawn by seed.
 
     Args:
+        tasks: these alone, in the wordings that they have when all are asked.
         constrained: answers are among those that the task allows; else anything, which may not parse.
         probabilities: also those of the options of each label.
 
@@ -101,7 +103,7 @@ def answer_records(
         InputError: a label fits no answer, so that whatever the model says would be wrong.
     """
     rng = np.random.default_rng(seed)
-    tasks: list[Task] = []
+    asking: list[Task] = []
     asked: list[Record] = []
     movements: list[Segment] = []
     questions: list[str] = []
@@ -110,17 +112,19 @@ def answer_records(
         for task in TASKS:
             if task.asked_of(record.labels):
                 task.answer_text(record.labels)
-                tasks.append(task)
-                asked.append(record)
-                movements.append(movement)
-                questions.append(task.held_out_questions[rng.integers(len(task.held_out_questions))])
-    answers = ask(model, movements, questions, tasks if constrained else None)
+                question = task.held_out_questions[rng.integers(len(task.held_out_questions))]
+                if task in tasks:
+                    asking.append(task)
+                    asked.append(record)
+                    movements.append(movement)
+                    questions.append(question)
+    answers = ask(model, movements, questions, asking if constrained else None)
     chances: dict[int, dict[str, float]] = {}
     for task in TASKS if probabilities else ():
-        if isinstance(task.answer, Choice) and (mine := [i for i, t in enumerate(tasks) if t is task]):
+        if isinstance(task.answer, Choice) and (mine := [i for i, t in enumerate(asking) if t is task]):
             found = label_probabilities(model, [movements[i] for i in mine], [questions[i] for i in mine], task)
             chances |= zip(mine, found, strict=True)
     return [
         Answered(t.name, r.participant, r.trial, q, a, t.answer.parse(a), r.labels[t.label], chances.get(i))
-        for i, (t, r, q, a) in enumerate(zip(tasks, asked, questions, answers, strict=True))
+        for i, (t, r, q, a) in enumerate(zip(asking, asked, questions, answers, strict=True))
     ]
