@@ -46,7 +46,7 @@ def main() -> None:
     trained = []
     for number, arm in enumerate(arms, start=1):
         console.print(f"{arm.name}, {number} of {len(arms)}")
-        trained.append(run_arm(arm, records[arm.data], args.out, args.split, args.answers == "constrained"))
+        trained.append(run_arm(arm, records[arm.data], args.out, args.split, args.answers))
     command = shlex.join(["python", *sys.argv])
     results = compare_arms(trained, records[args.data], args.split, args.answers, command)
     screen = Console()

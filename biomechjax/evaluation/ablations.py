@@ -12,7 +12,7 @@ import numpy as np
 from biomechjax.command import load_config
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
-from biomechjax.evaluation.answers import Answered, answer_records
+from biomechjax.evaluation.answers import Answered, Answering, beside_truth, questions_about
 from biomechjax.evaluation.comparison import compare
 from biomechjax.provenance import git_commit
 from biomechjax.tasks.registry import TASKS
@@ -89,7 +89,7 @@ def shortened(experiment: DecoderExperiment, steps: int) -> DecoderExperiment:
     return dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, steps=steps), stages=stages)
 
 
-def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", constrained: bool = False) -> Trained:
+def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", way: str = "free") -> Trained:
     """Trains an arm in `out`/NAME, going on where it was stopped, and asks it; what is there already is read.
 
     Raises:
@@ -99,11 +99,13 @@ def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", constrai
     folder, manifest = out / arm.name / "decoder", records.manifest
     run = run_config("decoder", arm.experiment, [arm.data], [records.hash], [manifest["cohort"]], manifest["simulated"])
     check_run(folder, run)
-    file = out / arm.name / f"{split}-{'constrained' if constrained else 'free'}.json"
+    file = out / arm.name / f"{split}-{way}.json"
     if not file.is_file():
         train_decoder(arm.experiment, [arm.data], folder)
         model = TrainedDecoder.load(folder)
-        answered = answer_records(model, records.read(split), constrained=constrained, tasks=arm.tasks)
+        asked = [q for q in questions_about(records.read(split)) if q.task in arm.tasks]
+        texts = Answering(model).answers(asked, way)
+        answered = beside_truth(asked, texts, [None] * len(asked), way)
         found = {
             "people": len({r.participant for r in training_records(records, arm.experiment)}),
             "parameters": sum(np.size(x) for x in jax.tree.leaves(model.params)),

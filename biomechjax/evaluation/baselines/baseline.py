@@ -1,10 +1,18 @@
 """What a baseline is: a model of the same tasks, fitted on training records and asked about the same others."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import ConvergenceWarning
 
 from biomechjax.data.records import Record
 from biomechjax.tasks.task import Choice, Task
+
+CONSTANT = "majority/mean"
+SEED = 0  # of all that is random in a baseline
 
 Answer = str | float | None
 """Of a label one of its options, of a number its value in the task's unit; None for no answer."""
@@ -20,7 +28,8 @@ class Baseline(Protocol):
         name: as in tables.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def fit(self, tasks: Sequence[Task], train: Sequence[Record]) -> Self:
         """Learns the tasks from the training records that are asked them; a later call forgets an earlier one."""
@@ -35,16 +44,36 @@ class Absent(Exception):
     """Why a baseline cannot be had here; tables say it."""
 
 
-def asked(task: Task, records: Sequence[Record]) -> list[Record]:
-    """The records that are asked a task."""
-    return [r for r in records if task.asked_of(r.labels)]
+Makers = tuple[Callable[[], Any], Callable[[], Any]]
+"""What makes an unfitted scikit-learn classifier, and a regressor."""
+
+CONSTANTS: Makers = (lambda: DummyClassifier(strategy="most_frequent"), DummyRegressor)
 
 
-def truths(task: Task, records: Sequence[Record]) -> list[Any]:
-    """The labels of records that are asked a task."""
-    return [r.labels[task.label] for r in records]
+def fit_by_task(
+    tasks: Sequence[Task],
+    train: Sequence[Record],
+    inputs: Callable[[Sequence[Record]], np.ndarray],
+    makers: Makers,
+) -> dict[str, Any]:
+    """A scikit-learn model for each task that training records are asked, by the task's name.
+
+    Args:
+        inputs: what a model sees of records, [records, ...].
+        makers: of the models.
+    """
+    fitted = {}
+    for task in tasks:
+        if mine := [r for r in train if task.asked_of(r.labels)]:
+            y, kind = [r.labels[task.label] for r in mine], 0 if isinstance(task.answer, Choice) else 1
+            # A label that never varies can only be answered as a constant.
+            model = (makers if len(set(y)) > 1 else CONSTANTS)[kind]()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fitted[task.name] = model.fit(inputs(mine), y)
+    return fitted
 
 
-def is_choice(task: Task) -> bool:
-    """Whether the answer is one of a set of options, rather than a number."""
-    return isinstance(task.answer, Choice)
+def answers(model: Any, records: Sequence[Record], inputs: Callable[[Sequence[Record]], np.ndarray]) -> list[Answer]:
+    """What a model of `fit_by_task` says of records; None of each where there is no model."""
+    return model.predict(inputs(records)).tolist() if model and records else [None] * len(records)

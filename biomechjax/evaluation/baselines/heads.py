@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from biomechjax.data.records import Record
-from biomechjax.evaluation.baselines.baseline import Answer, asked, is_choice, truths
+from biomechjax.evaluation.baselines.baseline import Answer
 from biomechjax.tasks.registry import at_pace
 from biomechjax.tasks.task import Choice, Number, Task
 from biomechjax.training.step import Batch
@@ -41,21 +41,24 @@ class Heads:
         Raises:
             InputError: a label fits no answer.
         """
-        there = [t for t in tasks if asked(t, train)]
-        for task in there:
-            for record in asked(task, train):
-                task.answer_text(record.labels)
-        numbers = {t.name: truths(t, asked(t, train)) for t in there if not is_choice(t)}
-        scales = {name: (float(np.mean(x)), float(np.std(x)) or 1.0) for name, x in numbers.items()}
+        scales: dict[str, tuple[float, float]] = {}
+        there = []
+        for task in tasks:
+            known: list[Any] = [r.labels[task.label] for r in train if task.asked_of(r.labels)]
+            for value in known:
+                task.answer_text({task.label: value})
+            if known and isinstance(task.answer, Number):
+                scales[task.name] = float(np.mean(known)), float(np.std(known)) or 1.0
+            there += [task] * bool(known)
         return cls(tuple(sorted(there, key=lambda t: t.name in scales)), scales)
 
     @functools.cached_property
     def labels(self) -> tuple[Task, ...]:
-        return tuple(t for t in self.tasks if is_choice(t))
+        return tuple(t for t in self.tasks if isinstance(t.answer, Choice))
 
     @functools.cached_property
     def numbers(self) -> tuple[Task, ...]:
-        return tuple(t for t in self.tasks if not is_choice(t))
+        return tuple(t for t in self.tasks if isinstance(t.answer, Number))
 
     @functools.cached_property
     def places(self) -> dict[str, slice]:
@@ -79,7 +82,7 @@ class Heads:
         at = at_pace(record.labels, pace)
         options = [
             t.answer.options.index(str(at[t.label])) if t.asked_of(at) else -1
-            for t in self.labels
+            for t in self.tasks
             if isinstance(t.answer, Choice)
         ]
         known = [t.asked_of(at) for t in self.numbers]

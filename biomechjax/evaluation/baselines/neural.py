@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,12 +24,14 @@ from biomechjax.evaluation.baselines.heads import WEIGHTS, Heads
 from biomechjax.evaluation.baselines.steps import Steps
 from biomechjax.provenance import resume_key
 from biomechjax.tasks.task import Task
+from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.config import TrainConfig
-from biomechjax.training.decoder import share_of_people
+from biomechjax.training.decoder import code_meanings, share_of_people
 from biomechjax.training.log import read_log
 from biomechjax.training.loop import fit
 from biomechjax.training.step import Batch, Learner, TrainState
 
+ON_TOKENS, ON_VECTORS, ON_LATENTS = "encoder on tokens", "encoder on code vectors", "encoder on latents"
 HELD_OUT = 0.15  # of the training participants, on whom the epoch is chosen
 ROUNDED = 32  # steps; lengths are padded to multiples of it
 BEST, CHOSEN_BY = "best.safetensors", "held_out_loss"
@@ -65,19 +68,27 @@ class Neural:
         name: as in tables.
         steps: what it reads of each step.
         folder: where trainings are kept, each in a folder named by what it was trained on and as; one that was stopped
-            goes on, one that is done is not trained again.
+            goes on, one that is done is not trained again. None keeps nothing.
         embedding: [codes, k] what each code means, from which its row of the embedding starts; None for random rows.
         heads, params: once fitted.
     """
 
     name: str
     steps: Steps
-    folder: Path
+    folder: Path | None
     config: NeuralConfig = NeuralConfig()
     embedding: np.ndarray | None = None
     heads: Heads | None = None
     params: Any = dataclasses.field(default=None, repr=False)
     outputs: dict[bytes, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, name: str, steps: Steps, tokenizer: MotionTokenizer, kept: Path | None, longest: int = 0) -> Self:
+        """The encoder of movements of at most `longest` steps, 0 for the default; its rows of codes start as the
+        decoder's do."""
+        mixture = MixtureConfig(longest=longest) if longest else MixtureConfig()
+        meaning = code_meanings(steps.codes, tokenizer) if steps.codes else None
+        return cls(name, steps, kept and kept / "encoders", NeuralConfig(mixture=mixture), meaning)
 
     def fit(self, tasks: Sequence[Task], train: Sequence[Record]) -> Self:
         """Trains on most of the participants, and keeps the epoch that is best on the others.
@@ -101,29 +112,32 @@ class Neural:
             c.epochs * epoch, c.batch_size, c.learning_rate, epoch, optimizer="muon", weight_decay=c.weight_decay,
             seed=c.seed, log_every=epoch, save_every=epoch,
         )  # fmt: skip
-        folder = self.folder / self._key(tasks, train)
-        folder.mkdir(parents=True, exist_ok=True)
-        model = self._model(heads)
-        longest = max(len(v) // self.steps.levels for r in learned for v in self.steps.views(r))
-        longest = _rounded(min(longest, c.mixture.longest))
-        batches = self._batches(heads, learned, longest)
-        params = self._start(model, learned[0])
+        with tempfile.TemporaryDirectory() as forgotten:
+            folder = self.folder / self._key(tasks, train) if self.folder else Path(forgotten)
+            folder.mkdir(parents=True, exist_ok=True)
+            params = self._train(heads, learned, checked, how, folder)
+        return dataclasses.replace(self, heads=heads, params=params, outputs={})
+
+    def _train(
+        self, heads: Heads, learned: Sequence[Record], checked: Sequence[Record], how: TrainConfig, folder: Path
+    ) -> Any:
+        """The parameters that are best on the records `checked`."""
+        model, longest = self._model(heads), self.config.mixture.longest
+        longest = min(longest, max(len(v) // self.steps.levels for r in learned for v in self.steps.views(r)))
+        batches, params = self._batches(heads, learned, _rounded(longest)), self._start(model, learned[0])
 
         def report(step: int, state: TrainState) -> dict[str, Any]:
-            """The loss of people who were left out; where it is the least so far, the parameters are kept."""
-            host = jax.device_get(state.params)
-            if not checked:
-                _save(host, folder / BEST)
-                return {}
-            found = heads.loss(self._run(model, host, checked), checked)  # as they are, without views
+            """The loss of the people who were left out; where it is the least so far, the parameters are kept."""
+            host, found = jax.device_get(state.params), -np.inf
+            if checked:
+                found = heads.loss(self._run(model, host, checked), checked)  # as they are, without views
             before = [row[CHOSEN_BY] for row in read_log(folder) if CHOSEN_BY in row and row["step"] < step]
-            if found < min(before, default=np.inf):
+            if found < min(before, default=np.inf) or not checked:
                 _save(host, folder / BEST)
-            return {CHOSEN_BY: found}
+            return {CHOSEN_BY: found} if checked else {}
 
         fit(learner(model, heads), params, {}, batches, how, folder, "dp", report)
-        best = flax.traverse_util.unflatten_dict(load_file(folder / BEST), sep="/")
-        return dataclasses.replace(self, heads=heads, params=best, outputs={})
+        return flax.traverse_util.unflatten_dict(load_file(folder / BEST), sep="/")
 
     def predict(self, task: Task, records: Sequence[Record]) -> list[Answer]:
         if self.heads is None or task.name not in self.heads.places:
@@ -145,7 +159,7 @@ class Neural:
             digest.update(record.to_json())
         meaning = None if self.embedding is None else hashlib.sha256(self.embedding.tobytes()).hexdigest()
         settings = self.name, self.config, tuple(tasks), meaning, digest.hexdigest()
-        return resume_key(settings, ("data", "evaluation/baselines"))
+        return resume_key(settings, ("data", "training", "evaluation/baselines"))
 
     def _start(self, model: Encoder, example: Record) -> Any:
         """Parameters before training; rows of codes start as a random projection of what these mean, as the decoder's

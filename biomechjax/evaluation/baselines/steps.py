@@ -12,15 +12,17 @@ from biomechjax.training.trained import first_codes
 
 
 class Steps(Protocol):
-    """How the steps of a record are read.
+    """How the steps of a record are read."""
 
-    Attributes:
-        codes: different codes, where a step is codes; 0 where it is a vector.
-        levels: numbers that each step of a view has.
-    """
+    @property
+    def codes(self) -> int:
+        """How many different codes there are, where a step is codes; 0 where it is a vector."""
+        ...
 
-    codes: int
-    levels: int
+    @property
+    def levels(self) -> int:
+        """Numbers that each step of a view has."""
+        ...
 
     def views(self, record: Record) -> Sequence[np.ndarray]:
         """Views of a record, int [n * levels] each, the recording itself first, at the record's own paces."""
@@ -38,6 +40,12 @@ class Tokens:
     codes: int
     levels: int
     of_step: int
+
+    @classmethod
+    def of(cls, tokenizer: MotionTokenizer, levels: int = 0) -> Self:
+        """Of a tokenizer, so many codes of each step; 0 for all."""
+        of_step = tokenizer.config.tokens_per_step
+        return cls((levels or of_step) * tokenizer.config.codebook_size, levels or of_step, of_step)
 
     def views(self, record: Record) -> Sequence[np.ndarray]:
         return [first_codes(v, self.of_step, self.levels) for v in record.views]
