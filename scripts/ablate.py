@@ -13,9 +13,8 @@ from rich.console import Console
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
-from biomechjax.data.records import Records
 from biomechjax.evaluation.ablation_tables import print_ablations, write_ablations
-from biomechjax.evaluation.ablations import compare_arms, make_arms, run_arm
+from biomechjax.evaluation.ablations import ablate, make_arms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +39,10 @@ class Arguments:
 
 def main() -> None:
     args = parse(Arguments, __doc__)
-    console = Console(stderr=True, highlight=False)
     arms = make_arms(args.base, args.configs, args.data, args.others, args.steps)
-    records = {path: Records(path) for path in dict.fromkeys(arm.data for arm in arms)}
-    trained = []
-    for number, arm in enumerate(arms, start=1):
-        console.print(f"{arm.name}, {number} of {len(arms)}")
-        trained.append(run_arm(arm, records[arm.data], args.out, args.split, args.answers))
-    command = shlex.join(["python", *sys.argv])
-    results = compare_arms(trained, records[args.data], args.split, args.answers, command)
-    screen = Console()
-    print_ablations(results, screen if screen.is_terminal else Console(width=160))
+    results = ablate(arms, args.out, args.split, args.answers, shlex.join(["python", *sys.argv]))
+    console = Console()
+    print_ablations(results, console if console.is_terminal else Console(width=160))
     write_ablations(results, args.out)
     console.print(f"wrote ablations.md and ablations.csv in {args.out}")
 

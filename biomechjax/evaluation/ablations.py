@@ -14,6 +14,7 @@ from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import Answered, Answering, beside_truth, questions_about
 from biomechjax.evaluation.comparison import compare
+from biomechjax.evaluation.progress import tell
 from biomechjax.provenance import git_commit
 from biomechjax.tasks.registry import TASKS
 from biomechjax.tasks.task import Number, Task
@@ -119,6 +120,21 @@ def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", way: str
     return Trained(arm, kept["people"], kept["parameters"], commit, [Answered(**a) for a in kept["answered"]])
 
 
+def ablate(arms: Sequence[Arm], out: Path, split: str, way: str, command: str) -> dict[str, Any]:
+    """Trains and asks all arms, as `run_arm`, and compares them, as `compare_arms`.
+
+    Raises:
+        InputError: as these.
+        Stopped: after a signal; the same call goes on.
+    """
+    records = {path: Records(path) for path in dict.fromkeys(arm.data for arm in arms)}
+    trained = []
+    for number, arm in enumerate(arms, start=1):
+        tell(f"{arm.name}, {number} of {len(arms)}")
+        trained.append(run_arm(arm, records[arm.data], out, split, way))
+    return compare_arms(trained, records[arms[0].data], split, way, command)
+
+
 def compare_arms(arms: Sequence[Trained], records: Records, split: str, answers: str, command: str) -> dict[str, Any]:
     """Scores of every arm on each task that it was trained on, and their differences from the first.
 
@@ -190,5 +206,5 @@ def _minus_base(differences: Mapping[str, Any], name: str, metric: str) -> dict[
     if metric not in differences.get(name, {}):
         return None
     found = differences[name][metric]
-    interval = found["interval"] and [-found["interval"][1], -found["interval"][0]]
-    return {"difference": -found["difference"], "interval": interval}
+    interval = found["interval"] and [0.0 - end for end in reversed(found["interval"])]  # 0 stays without a sign
+    return {"difference": 0.0 - found["difference"], "interval": interval}

@@ -7,11 +7,9 @@ import pytest
 import tiny
 
 from biomechjax.data.mixture import MixtureConfig
-from biomechjax.errors import InputError
-from biomechjax.evaluation.baselines.neural import BEST, CHOSEN_BY, Neural, NeuralConfig
+from biomechjax.evaluation.baselines.neural import Neural, NeuralConfig
 from biomechjax.evaluation.baselines.steps import CodeVectors, Tokens
 from biomechjax.tasks.registry import BY_NAME, TASKS
-from biomechjax.training.log import read_log
 
 SIDE, SPEED, CADENCE = (BY_NAME[name] for name in ("affected side", "walking speed", "cadence"))
 SIZE = tiny.TOKENIZER.codebook_size
