@@ -10,11 +10,13 @@ import pytest
 from biomechjax.command import load_config
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.errors import InputError, Stopped
+from biomechjax.evaluation import ablations
 from biomechjax.evaluation.ablation_tables import table_rows, write_ablations
-from biomechjax.evaluation.ablations import Arm, Trained, ablate, compare_arms, make_arms, shortened
+from biomechjax.evaluation.ablations import Arm, Trained, ablate, compare_arms, make_arms, run_arm, shortened
 from biomechjax.evaluation.answers import Answered
 from biomechjax.language.config import PRESETS
 from biomechjax.tasks.registry import BY_NAME
+from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import DecoderExperiment, Stage, TrainConfig
 from biomechjax.training.loop import fit
 
@@ -23,6 +25,7 @@ TINY = dict(width=32, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=8, mlp
 SOURCE = """
 import dataclasses
 from biomechjax.data.mixture import MixtureConfig
+from biomechjax.training.checkpoint import run_config, start_or_resume
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 
 def config():
@@ -80,6 +83,50 @@ def configs(tmp_path, monkeypatch):
     return [tmp_path / f"{name}.py" for name in ("base", "text", "only")]
 
 
+def test_an_arm_is_trained_and_asked_once(records_folder, records, tmp_path, monkeypatch):
+    """Stopped while it was asked: the training goes on, which is its own matter, and all is asked again."""
+    calls: list[str] = []
+
+    class Stub:
+        params = {"a": np.zeros((2, 3)), "b": np.zeros(4)}
+
+        def __init__(self, model=None):
+            calls.append("asked")
+
+        load = classmethod(lambda cls, folder: cls.__new__(cls))
+
+        def answers(self, questions, way):
+            if calls == ["trained", "asked"]:
+                raise KeyboardInterrupt
+            return [q.task.answer.text(q.record.labels[q.task.label]) for q in questions]
+
+    def train(experiment, data, folder):
+        calls.append("trained")
+        start_or_resume(folder, run_config("decoder", experiment, data, [records.hash], ["six"], True))
+
+    monkeypatch.setattr(ablations, "train_decoder", train)
+    monkeypatch.setattr(ablations, "TrainedDecoder", Stub)
+    monkeypatch.setattr(ablations, "Answering", Stub)
+    only = MixtureConfig(tasks={t: float(t == "diagnosis") for t in BY_NAME})
+    mine = Arm("only", DecoderExperiment(TrainConfig(1, 4, 1e-3), mixture=only, people=0.5), records_folder)
+    with pytest.raises(KeyboardInterrupt):
+        run_arm(mine, records, tmp_path)
+    first, again = (run_arm(mine, records, tmp_path) for _ in range(2))
+    assert calls == ["trained", "asked"] * 2
+    assert first == again
+    assert (first.people, first.parameters) == (2, 10)
+    expected = [
+        (r.trial, r.labels["diagnosis"]) for r in records.read("test") if BY_NAME["diagnosis"].asked_of(r.labels)
+    ]
+    assert [(a.trial, a.parsed) for a in first.answered] == expected
+    assert {a.task for a in first.answered} == {"diagnosis"}
+    assert run_arm(mine, records, tmp_path, "validation").answered != first.answered
+    other = dataclasses.replace(mine, experiment=dataclasses.replace(mine.experiment, people=1.0))
+    with pytest.raises(InputError, match="holds another run: experiment.people is 0.5 there and 1.0 here"):
+        run_arm(other, records, tmp_path)
+
+
+@pytest.mark.slow
 def test_from_configs_to_a_table_stopped_on_the_way(configs, records_folder, records, tmp_path, monkeypatch):
     """A signal comes in the second training, which then goes on; what was trained and asked is not done again."""
     out, trained = tmp_path / "ablations", []

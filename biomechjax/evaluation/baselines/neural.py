@@ -34,6 +34,7 @@ from biomechjax.training.step import Batch, Learner, TrainState
 ON_TOKENS, ON_VECTORS, ON_LATENTS = "encoder on tokens", "encoder on code vectors", "encoder on latents"
 HELD_OUT = 0.15  # of the training participants, on whom the epoch is chosen
 ROUNDED = 32  # steps; lengths are padded to multiples of it
+SORTED = 8  # batches whose movements are sorted by length
 BEST, CHOSEN_BY = "best.safetensors", "held_out_loss"
 
 
@@ -122,9 +123,8 @@ class Neural:
         self, heads: Heads, learned: Sequence[Record], checked: Sequence[Record], how: TrainConfig, folder: Path
     ) -> Any:
         """The parameters that are best on the records `checked`."""
-        model, longest = self._model(heads), self.config.mixture.longest
-        longest = min(longest, max(len(v) // self.steps.levels for r in learned for v in self.steps.views(r)))
-        batches, params = self._batches(heads, learned, _rounded(longest)), self._start(model, learned[0])
+        model = self._model(heads)
+        batches, params = self._batches(heads, learned, how.steps), self._start(model, learned[0])
 
         def report(step: int, state: TrainState) -> dict[str, Any]:
             """The loss of the people who were left out; where it is the least so far, the parameters are kept."""
@@ -172,20 +172,32 @@ class Neural:
             params["embedding"] = (self.embedding @ projection).astype(np.float32)
         return params
 
-    def _batches(self, heads: Heads, records: Sequence[Record], longest: int) -> grain.DatasetIterator:
-        """An endless grain iterator of training batches: steps, valid, and what `Heads.targets` says."""
+    def _batches(self, heads: Heads, records: Sequence[Record], count: int) -> grain.DatasetIterator:
+        """So many training batches: steps, valid, and what `Heads.targets` says.
+
+        Some batches together are sorted by length, so that a batch has movements of about one length and little of it
+        is padding.
+        """
         c, steps = self.config, self.steps
         viewed = [dataclasses.replace(r, views=list(steps.views(r))) for r in records]
         drawing = Drawing(viewed, c.mixture, steps.codes, steps.levels)
+        lengths = np.array([len(r.views[0]) for r in viewed])
+        of_epoch = -(-len(records) // c.batch_size)
 
         def draw(number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-            part, pace = drawing.part(number, rng)
-            read, valid = _padded(steps.read(viewed[number], part), longest)
-            return {"steps": read, "valid": valid, **heads.targets(records[number], pace)}
+            epoch, at = divmod(number, of_epoch)
+            order = np.resize(np.random.default_rng((c.seed, epoch)).permutation(len(records)), of_epoch * c.batch_size)
+            window = order[at // SORTED * SORTED * c.batch_size :][: SORTED * c.batch_size]
+            rows = window[np.argsort(lengths[window], kind="stable")].reshape(-1, c.batch_size)
+            turns = np.random.default_rng((c.seed, epoch, 1 + at // SORTED)).permutation(len(rows))
+            mine = rows[turns[at % SORTED]].tolist()
+            parts = [drawing.part(i, rng) for i in mine]
+            read, valid = _together([steps.read(viewed[i], part) for i, (part, _) in zip(mine, parts, strict=True)])
+            targets = [heads.targets(records[i], pace) for i, (_, pace) in zip(mine, parts, strict=True)]
+            return {"steps": read, "valid": valid} | {k: np.stack([t[k] for t in targets]) for k in targets[0]}
 
-        source = grain.MapDataset.source(range(len(records))).seed(c.seed).shuffle().repeat().random_map(draw)
-        reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-        return iter(source.batch(c.batch_size, drop_remainder=True).to_iter_dataset(reading))
+        source = grain.MapDataset.range(count).seed(c.seed).random_map(draw)
+        return iter(source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
 
     def _movement(self, record: Record) -> np.ndarray:
         """What is read of the recording itself, [n,k]."""
@@ -194,10 +206,7 @@ class Neural:
 
     def _read(self, records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
         """Steps [B,T,k] and valid [B,T] of the recordings themselves."""
-        read = [self._movement(r) for r in records]
-        size = _rounded(max(map(len, read)))
-        steps, valid = zip(*(_padded(x, size) for x in read), strict=True)
-        return np.stack(steps), np.stack(valid)
+        return _together([self._movement(r) for r in records])
 
     def _run(self, model: Encoder, params: Any, records: Sequence[Record]) -> np.ndarray:
         """Outputs [records, size] about the recordings themselves."""
@@ -227,14 +236,11 @@ def _outputs(model: Encoder, params: Any, steps: Array, valid: Array) -> Array:
     return model.apply({"params": params}, steps, valid)
 
 
-def _padded(steps: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [n,k] as [size,k], and float32 [size], 1 on the first n."""
-    short = size - len(steps)
-    return np.pad(steps, ((0, short), (0, 0))), np.pad(np.ones(len(steps), np.float32), (0, short))
-
-
-def _rounded(steps: int) -> int:
-    return -(-steps // ROUNDED) * ROUNDED
+def _together(read: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [n,k] of several movements as [B,T,k], and float32 [B,T], 1 where they are."""
+    size = -(-max(map(len, read)) // ROUNDED) * ROUNDED
+    steps = np.stack([np.pad(x, ((0, size - len(x)), (0, 0))) for x in read])
+    return steps, (np.arange(size) < np.array([[len(x)] for x in read])).astype(np.float32)
 
 
 def _save(params: Any, path: Path) -> None:
