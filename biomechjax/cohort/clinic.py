@@ -18,7 +18,7 @@ from biomechjax.cohort.columns import COLUMNS
 from biomechjax.cohort.cycle import canonical
 from biomechjax.cohort.people import draw_groups, draw_person
 from biomechjax.cohort.signals import RATE_HZ
-from biomechjax.cohort.splits import assign_splits
+from biomechjax.cohort.splits import FRACTIONS, Division, assign_splits, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.recording import Recording
@@ -31,6 +31,7 @@ def simulate(
     seed: int = 0,
     visit: Length = "long",
     workers: int = 2,
+    division: Division | None = None,
     progress: Callable[[int, int], None] | None = None,
     capture_error: float = 1.0,
 ) -> None:
@@ -45,12 +46,14 @@ def simulate(
         seed: of everything random.
         visit: how much each of them does (`activities.visit`).
         workers: processes.
+        division: whom to test on, drawn with `seed` where it draws; of the others an eighth of every group validates.
+            None for 70, 10 and 20 % of every group to train, validate and test.
         progress: called with (participants done, participants in all).
         capture_error: what the error of the capture is multiplied by; the same people move the same at any.
 
     Raises:
-        InputError: `out` exists already, an unknown visit, a capture error below 0, or fewer than 1 or more than 9,999
-            participants.
+        InputError: `out` exists already, an unknown visit, a capture error below 0, fewer than 1 or more than 9,999
+            participants, or the division asks for what is not there or leaves nobody to train.
     """
     if visit not in get_args(Length):
         raise InputError(f"visit {visit!r}; expected one of {get_args(Length)}")
@@ -58,23 +61,33 @@ def simulate(
         raise InputError(f"participants {participants}; expected 1 to 9999")
     if not capture_error >= 0:
         raise InputError(f"capture error {capture_error}; expected 0 or more")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, group in enumerate(draw_groups(participants, seed), start=1):
         person = draw_person(_generator(seed, index), group)
         rows.append({"participant_id": f"sub-{index:03d}", **person.labels})
+    splits_by = "shares {:.0%}, {:.0%}, {:.0%}".format(*FRACTIONS) if division is None else str(division)
     write_cohort(
         out,
         name="biomechjax simulated clinic" + (f", capture error times {capture_error:g}" if capture_error != 1 else ""),
         simulated=True,
         format=canonical(),
         tracking_system="markerless",
-        participants=assign_splits(rows, seed),
+        participants=_with_splits(rows, seed, division),
         trials=functools.partial(_trials, seed, visit, capture_error),
         columns=COLUMNS,
         workers=workers,
         progress=progress,
-        resume_key=resume_key((participants, seed, visit, capture_error), ("motion", "cohort")),
+        resume_key=resume_key((participants, seed, visit, division, capture_error), ("motion", "cohort")),
+        splits_by=splits_by,
     )
+
+
+def _with_splits(rows: list[dict[str, Any]], seed: int, division: Division | None) -> list[dict[str, Any]]:
+    if division is None:
+        return assign_splits(rows, seed)
+    train, validation, _ = FRACTIONS
+    splits = divide({row["participant_id"]: row for row in rows}, division, seed, validation / (train + validation))
+    return [row | {"split": splits[row["participant_id"]]} for row in rows]
 
 
 def _generator(seed: int, index: int) -> np.random.Generator:

@@ -111,7 +111,7 @@ def latex_tables(metrics: dict[str, Any], trained_at: str) -> str:
             caption += _tolerances(metrics)
         out += [
             "\\begin{table*}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3pt}",
-            f"\\caption{{{_escaped(caption)}}}\n\\label{{tab:{sheet.name.split()[-1].lower()}}}",
+            f"\\caption{{{_escaped(caption)}}}\n\\label{{tab:{_label(sheet)}}}",
             f"\\begin{{tabular}}{{l{'r' * (len(sheet.heads) - 1)}}}\n\\toprule",
             *(_line(heads) for heads in _in_lines(sheet.heads)),
             "\\midrule",
@@ -226,6 +226,10 @@ def _with(value: float, interval: Interval) -> str:
 
 def _brackets(interval: Interval) -> str:
     return "[-]" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _label(sheet: Sheet) -> str:
+    return sheet.name.split(": ")[-1].lower().replace(" ", "-")
 
 
 def _in_lines(heads: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -9,10 +9,12 @@ import tiny
 
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
-from biomechjax.evaluation.baselines import baseline_answers
+from biomechjax.evaluation.answers import Answering, beside_truth, questions_about
+from biomechjax.evaluation.baselines.baseline import CONSTANT
+from biomechjax.evaluation.baselines.summary import LINEAR, OnSummary
 from biomechjax.evaluation.evaluate import evaluate, write_results
 from biomechjax.evaluation.metrics import scores, terms
-from biomechjax.evaluation.tables import DECODER, MODELS
+from biomechjax.evaluation.tables import DECODER
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
 from biomechjax.training.trained import TrainedDecoder
@@ -26,9 +28,12 @@ def model() -> TrainedDecoder:
     )
 
 
+QUICK = (CONSTANT, LINEAR)
+
+
 @pytest.fixture(scope="module")
 def untrained(model, records):
-    return evaluate(model, records)
+    return evaluate(model, records, baselines=QUICK)
 
 
 def expected_questions(records, split="test"):
@@ -73,7 +78,7 @@ def test_details_say_which_label_was_taken_for_which(monkeypatch, model, records
         return ["" if r.trial == first else "stroke" for _, r in mine]
 
     monkeypatch.setattr(answering, "ask", stroke)
-    metrics, answered = evaluate(model, records)
+    metrics, answered = evaluate(model, records, baselines=QUICK)
     about, truth = metrics["details"]["diagnosis"], [a.truth for a in answered if a.task == "diagnosis"]
     options = BY_NAME["diagnosis"].answer.options
     assert about["confusion"]["truth"] == list(options)
@@ -101,7 +106,7 @@ def test_probabilities_are_held_against_the_truth(monkeypatch, model, records):
             return [{o: float(o == s) for o in task.answer.options} for s in said]
 
         monkeypatch.setattr(answering, "label_probabilities", sure)
-        details = evaluate(model, records, probabilities=True)[0]["details"]
+        details = evaluate(model, records, probabilities=True, baselines=QUICK)[0]["details"]
         for name, about in details.items():
             assert ("calibration" in about) == isinstance(BY_NAME[name].answer, Choice)
             if found := about.get("calibration"):
@@ -126,9 +131,10 @@ def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, recor
         mine = [a for a in answered if a.task == name]
         asked = [r for r in test if task.asked_of(r.labels)]
         assert [a.trial for a in mine] == [r.trial for r in asked]
-        assert tuple(rows) == MODELS
-        given = {DECODER: [a.parsed for a in mine]} | baseline_answers(task, train, asked)
-        constant = next(iter(baseline_answers(task, train, asked).values()))[0]
+        assert tuple(rows) == (DECODER, *QUICK)
+        given = {DECODER: [a.parsed for a in mine]}
+        given |= {b: OnSummary(b).fit([task], train).predict(task, asked) for b in QUICK}
+        constant = given[CONSTANT][0]
         for model, answers in given.items():
             fallback = constant if isinstance(constant, float) else 0.0
             sums = terms(task, [a.truth for a in mine], answers, fallback).sum(0)
@@ -145,13 +151,13 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
         return [t.answer_text(row) for t, row in zip(tasks, labels, strict=True)]
 
     monkeypatch.setattr(answering, "ask", oracle)
-    for rows in evaluate(model, records)[0]["tasks"].values():
+    for rows in evaluate(model, records, baselines=QUICK)[0]["tasks"].values():
         assert rows[DECODER]["unparsable"] == 0
         assert rows[DECODER].get("accuracy", 1) == 1
         assert rows[DECODER].get("mae", 0) == pytest.approx(0, abs=0.051)
 
     monkeypatch.setattr(answering, "ask", lambda model, codes, questions, tasks: ["well"] * len(questions))
-    silent = evaluate(model, records)[0]["tasks"]
+    silent = evaluate(model, records, baselines=QUICK)[0]["tasks"]
     assert all(rows[DECODER]["unparsable"] == 1 for rows in silent.values())
     assert silent["diagnosis"][DECODER]["accuracy"] == 0
     for name in ("walking speed", "Berg Balance score"):
@@ -159,7 +165,7 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
 
 
 def test_constrained_answers_all_parse(model, untrained, records):
-    metrics, answered = evaluate(model, records, constrained=True)
+    metrics, answered = evaluate(model, records, ways=["constrained"], baselines=QUICK)
     assert (untrained[0]["answers"], metrics["answers"]) == ("free", "constrained")
     assert all(rows[DECODER]["unparsable"] == 0 for rows in metrics["tasks"].values())
     assert all(rows[DECODER]["unparsable"] == 1 for rows in untrained[0]["tasks"].values())
@@ -171,7 +177,9 @@ def test_constrained_answers_all_parse(model, untrained, records):
 
 def test_probabilities_are_of_the_options_of_labels(model, untrained, records):
     test = records.read("test")
-    answered = answering.answer_records(model, test, probabilities=True)
+    asked = questions_about(test)
+    found = Answering(model).probabilities(asked)
+    answered = beside_truth(asked, [a.answer for a in untrained[1]], found, "free")
     assert [dataclasses.replace(a, probabilities=None) for a in answered] == untrained[1]
     for a in answered:
         if isinstance(BY_NAME[a.task].answer, Choice):
@@ -228,7 +236,7 @@ def test_records_of_another_tokenizer_are_refused(model, records):
 def test_a_label_that_no_answer_can_match_is_refused(model, records):
     wrong = dataclasses.replace(records.read("test")[0], labels={"activity": "timed up and go", "diagnosis": "gout"})
     with pytest.raises(InputError, match="task diagnosis, column diagnosis: label 'gout'"):
-        answering.answer_records(model, [wrong])
+        questions_about([wrong])
 
 
 def test_an_empty_split_is_refused(monkeypatch, model, records):

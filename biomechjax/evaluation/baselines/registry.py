@@ -55,13 +55,15 @@ def _boosting(setting: Setting) -> Baseline:
 
 
 def _minirocket(setting: Setting) -> Baseline:
+    movements = setting.movements
     minirocket_class()
-    return MiniRocket(setting.movements)
+    return MiniRocket(movements)
 
 
 def _warped(setting: Setting) -> Baseline:
+    movements = setting.movements
     dtw()
-    return Neighbours(WARPED, WarpedSpace(setting.movements), MOST_WARPED)
+    return Neighbours(WARPED, WarpedSpace(movements), MOST_WARPED)
 
 
 def _encoder(name: str, steps: Callable[[Setting], Steps]) -> Callable[[Setting], Baseline]:
