@@ -12,8 +12,18 @@ from biomechjax.data.mixture import MixtureConfig
 from biomechjax.errors import InputError
 from biomechjax.evaluation.baselines.encoder import Encoder, EncoderConfig
 from biomechjax.evaluation.baselines.heads import Heads
-from biomechjax.evaluation.baselines.neural import CHOSEN_BY, HELD_OUT, Neural, NeuralConfig
+from biomechjax.evaluation.baselines.neural import (
+    CHOSEN_BY,
+    HELD_OUT,
+    ON_LATENTS,
+    ON_TOKENS,
+    ON_VECTORS,
+    Neural,
+    NeuralConfig,
+)
+from biomechjax.evaluation.baselines.registry import Setting, make_baselines
 from biomechjax.evaluation.baselines.steps import CodeVectors, Latents, Steps, Tokens
+from biomechjax.evaluation.kept import Kept
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.training.decoder import share_of_people
 from biomechjax.training.log import read_log
@@ -262,7 +272,7 @@ def test_latents_are_what_the_codes_were_chosen_for(cohort, records):
     tokenizer = records.tokenizer
     test = records.read("test")
     readied = {str(t.path.relative_to(cohort.path)): tokenizer.ready(cohort.read(t)) for t in cohort.trials_of("test")}
-    latents = Latents.of(tokenizer, readied)
+    latents = Latents(tokenizer, lambda: readied)
     for record in test:
         read = latents.read(record, latents.views(record)[0].reshape(-1, 1))
         distances = ((read[:, None] - tokenizer.table[0]) ** 2).sum(-1)
@@ -275,7 +285,9 @@ def test_movements_of_one_length_are_not_taken_for_one_another(cohort, records):
     """Latents are read by the number of the step, which is the same in both."""
     of_trial = {"a": np.zeros((6, 4), np.float32), "b": np.ones((6, 4), np.float32)}
     one, other = (dataclasses.replace(tiny.record(i), trial=name) for i, name in enumerate("ab"))
-    model = dataclasses.replace(encoder(None, steps=Latents(of_trial)), heads=Heads.of([SPEED], [one, other]))
+    steps = Latents(tiny.tokenizer(), dict)
+    steps.__dict__["of_trial"] = of_trial
+    model = dataclasses.replace(encoder(None, steps=steps), heads=Heads.of([SPEED], [one, other]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Neural, "_run", lambda self, m, p, some: np.array([[of_trial[r.trial].sum()] for r in some]))
         first, second = model.predict(SPEED, [one, other])
@@ -296,3 +308,19 @@ def test_rows_of_codes_start_as_projections_of_what_they_mean():
     assert rows.shape == (SIZE, SMALL.width)
     assert np.linalg.matrix_rank(np.concatenate([rows, meaning], axis=1)) == np.linalg.matrix_rank(meaning)
     assert (rows**2).sum(1).mean() == pytest.approx((meaning**2).mean(), rel=0.6)
+
+
+def test_the_registry_reads_what_the_decoder_reads(records, cohort, tmp_path):
+    made, absent = make_baselines(Setting(records, Kept(tmp_path), None, 1, 9), [ON_TOKENS, ON_VECTORS, ON_LATENTS])
+    tokens, vectors = (next(b for b in made if b.name == name) for name in (ON_TOKENS, ON_VECTORS))
+    assert list(absent) == [ON_LATENTS]
+    assert (tokens.steps.levels, tokens.config.mixture.longest, tokens.folder) == (1, 9, tmp_path / "encoders")
+    assert len(tokens.embedding) == SIZE
+    assert vectors.embedding is None
+    made, absent = make_baselines(Setting(records, Kept(), cohort.path), [ON_LATENTS])
+    latents = next(b for b in made if b.name == ON_LATENTS)
+    assert not absent and latents.folder is None
+    record = records.read("test")[1]
+    trial = next(t for t in cohort.trials if str(t.path.relative_to(cohort.path)) == record.trial)
+    expected = records.tokenizer.latents([records.tokenizer.ready(cohort.read(trial))])[0]
+    np.testing.assert_allclose(latents._movement(record), expected, atol=1e-5)

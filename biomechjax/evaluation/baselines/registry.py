@@ -79,7 +79,7 @@ def _tokens(setting: Setting) -> Steps:
 
 def _latents(setting: Setting) -> Steps:
     tokenizer = setting.records.tokenizer
-    return Latents.of(tokenizer, setting.movements.of_each(tokenizer.ready, "latents"))
+    return Latents(tokenizer, functools.partial(setting.movements.of_each, tokenizer.ready, "recordings"))
 
 
 BASELINES: dict[str, Callable[[Setting], Baseline]] = {

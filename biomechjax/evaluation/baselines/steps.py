@@ -1,7 +1,8 @@
 """What the encoder reads of each step of a movement: the decoder's tokens, or vectors."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -85,17 +86,20 @@ class Latents:
     since its views were not kept.
 
     Attributes:
-        of_trial: [n, E] of each trial by its name in the records.
+        readied: makes the recordings ready (`MotionTokenizer.ready`), by trial as records name it; called when they are
+            first needed.
     """
 
-    of_trial: dict[str, np.ndarray]
+    tokenizer: MotionTokenizer
+    readied: Callable[[], dict[str, Readied]]
     codes: int = 0
     levels: int = 1
 
-    @classmethod
-    def of(cls, tokenizer: MotionTokenizer, readied: dict[str, Readied]) -> Self:
-        """Of recordings by trial, made ready by `MotionTokenizer.ready`."""
-        return cls(dict(zip(readied, tokenizer.latents(list(readied.values())), strict=True)))
+    @functools.cached_property
+    def of_trial(self) -> dict[str, np.ndarray]:
+        """[n, E] of each trial."""
+        readied = self.readied()
+        return dict(zip(readied, self.tokenizer.latents(list(readied.values())), strict=True))
 
     def views(self, record: Record) -> Sequence[np.ndarray]:
         return [np.arange(len(self.of_trial[record.trial]))]  # its steps, by number
