@@ -14,6 +14,7 @@ from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import Answered, Answering, beside_truth, questions_about
 from biomechjax.evaluation.comparison import compare
+from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.progress import tell
 from biomechjax.provenance import git_commit
 from biomechjax.tasks.registry import TASKS
@@ -105,7 +106,8 @@ def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", way: str
         train_decoder(arm.experiment, [arm.data], folder)
         model = TrainedDecoder.load(folder)
         asked = [q for q in questions_about(records.read(split)) if q.task in arm.tasks]
-        texts = Answering(model).answers(asked, way)
+        answering = Answering(model, Kept(out / arm.name / "kept"), (records.hash, split, arm.experiment))
+        texts = answering.answers(asked, way)
         answered = beside_truth(asked, texts, [None] * len(asked), way)
         found = {
             "people": len({r.participant for r in training_records(records, arm.experiment)}),

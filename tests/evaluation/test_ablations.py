@@ -90,7 +90,7 @@ def test_an_arm_is_trained_and_asked_once(records_folder, records, tmp_path, mon
     class Stub:
         params = {"a": np.zeros((2, 3)), "b": np.zeros(4)}
 
-        def __init__(self, model=None):
+        def __init__(self, *of):
             calls.append("asked")
 
         load = classmethod(lambda cls, folder: cls.__new__(cls))

@@ -13,6 +13,8 @@ from biomechjax.data.words import in_words
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
 from biomechjax.language.decoder import BRANCHES
+from biomechjax.language.vocabulary import train_text_tokenizer
+from biomechjax.tasks.registry import corpus
 from biomechjax.training import decoder as training
 from biomechjax.training import trained as opened
 from biomechjax.training.config import DecoderExperiment, Stage, TrainConfig
@@ -55,6 +57,12 @@ def test_training_shows_words_and_no_motion(trained, records):
     shown = {model.vocabulary.decode(ids[1:]) for ids in contexts(batch)}
     assert shown <= expected
     assert len(shown) > 4
+
+
+def test_the_vocabulary_learned_the_words(trained, records):
+    text = in_words(records.tokenizer, records.read("test")[0].summary)
+    unlearned = train_text_tokenizer(corpus(), EXPERIMENT.text_vocabulary)
+    assert len(trained[0].vocabulary.encode_text(text)) < 0.95 * len(unlearned.encode(text))
 
 
 def test_a_prompt_is_the_context_that_training_showed(trained, records, monkeypatch):
