@@ -69,14 +69,17 @@ def test_a_standing_persons_gait_is_no_number_and_that_is_no_error():
 
 
 def gaits(count: int, first: int = 0):
-    """Records, and what was measured of them: the speed is seen of all but every fifth, the side of all."""
+    """Records, and what was measured of them: the speed is seen of all but every fifth, the side of all, and the last
+    of nobody."""
     records, rows = [], {}
     for i in range(first, first + count):
         rng = np.random.default_rng(i)
         speed, side = float(rng.uniform(0.3, 1.6)), str(rng.choice(["left", "right"]))
         labels = {"activity": "overground walking", "affected_side": side, "walking_speed_m_s": speed}
         records.append(dataclasses.replace(tiny.record(i), labels=labels, trial=f"trial-{i}"))
-        rows[f"trial-{i}"] = np.array([math.nan if i % 5 == 0 else speed, float(side == "left"), rng.normal()])
+        rows[f"trial-{i}"] = np.array(
+            [math.nan if i % 5 == 0 else speed, float(side == "left"), rng.normal(), math.nan]
+        )
     return records, rows
 
 
