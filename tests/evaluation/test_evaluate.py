@@ -3,18 +3,22 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import tiny
 
+from biomechjax.data.examples import Renderer
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
 from biomechjax.evaluation.answers import Answering, beside_truth, questions_about
 from biomechjax.evaluation.baselines.baseline import CONSTANT
 from biomechjax.evaluation.baselines.summary import LINEAR, OnSummary
 from biomechjax.evaluation.evaluate import evaluate, write_results
+from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.metrics import scores, terms
 from biomechjax.evaluation.tables import DECODER
+from biomechjax.language.score_answers import score_answers
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
 from biomechjax.training.trained import TrainedDecoder
@@ -266,3 +270,134 @@ def test_results_are_valid_json(untrained, tmp_path):
     assert "decoder trained at commit 0123abcd" in (tmp_path / "eval" / "tables.tex").read_text()
     lines = (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=no_constant) for line in lines] == [dataclasses.asdict(a) for a in answered]
+
+
+@pytest.fixture(scope="module")
+def three_ways(model, records, tmp_path_factory):
+    """Every way to answer, with what was kept."""
+    kept = Kept(tmp_path_factory.mktemp("eval") / "kept")
+    return kept, *evaluate(model, records, ways=answering.WAYS, baselines=QUICK, kept=kept)
+
+
+def test_ways_to_answer_stand_side_by_side(three_ways, untrained, records):
+    """The same questions in each; scored answers are the likeliest options, and of times there are none."""
+    _, metrics, answered = three_ways
+    names = ["decoder (free)", "decoder (constrained)", "decoder (scored)"]
+    assert metrics["decoders"] == names and metrics["answers"] == "free, constrained, scored"
+    by_way = {way: [a for a in answered if a.way == way] for way in answering.WAYS}
+    assert by_way["free"] == untrained[1]
+    assert [(a.task, a.trial, a.question) for a in by_way["constrained"]] == [
+        (a.task, a.trial, a.question) for a in untrained[1]
+    ]
+    left_out = {"Timed Up and Go time"}
+    assert {a.task for a in untrained[1]} - {a.task for a in by_way["scored"]} == left_out
+    assert metrics["absent"] == {names[2]: "more than 1000 values to score: Timed Up and Go time"}
+    for task, by_model in metrics["tasks"].items():
+        assert list(by_model) == [*(names[:2] if task in left_out else names), *QUICK]
+        mine = {way: [a for a in said if a.task == task] for way, said in by_way.items()}
+        for way, name in zip(answering.WAYS, names, strict=True):
+            if mine[way]:
+                sums = terms(BY_NAME[task], [a.truth for a in mine[way]], [a.parsed for a in mine[way]], 0.0).sum(0)
+                assert by_model[name]["unparsable"] == float(scores(BY_NAME[task], sums)["unparsable"])
+        assert metrics["details"][task]["differences"][LINEAR].keys() == {k for k in by_model[names[0]] if k != "n"}
+
+
+def test_scored_answers_are_the_likeliest_of_all_that_are_allowed(three_ways, model, records):
+    """Of labels by their probabilities; of numbers by the log-probability of every value, one by one."""
+    scored = [a for a in three_ways[2] if a.way == "scored"]
+    codes = {r.trial: np.array(r.views[0]) for r in records.read("test")}
+    for a in scored[:6]:
+        task = BY_NAME[a.task]
+        if isinstance(task.answer, Choice):
+            (chances,) = answering.label_probabilities(model, [codes[a.trial]], [a.question], task)
+            assert a.answer == max(chances, key=chances.get)
+    berg = next(a for a in scored if a.task == "Berg Balance score")
+    task, renderer = BY_NAME[berg.task], Renderer(model.vocabulary)
+    prompt = (renderer.context((model.reads(codes[berg.trial]),)), renderer.question(berg.question))
+    alone = [
+        float(score_answers(model.config, model.params, [prompt], [renderer.answer(text)])[0, 0])
+        for text in task.answer.allowed
+    ]
+    assert berg.answer == task.answer.allowed[int(np.argmax(alone))]
+
+
+def test_values_are_scored_alike_in_one_pass_and_in_many(monkeypatch, model, records):
+    record = next(r for r in records.read("test") if "berg_score" in r.labels)
+    about = [np.array(record.views[0])], ["Which Berg Balance score fits?"], BY_NAME["Berg Balance score"]
+    whole = answering.allowed_scores(model, *about)
+    monkeypatch.setattr(answering, "MOST_ANSWERS", 20)
+    assert whole.shape == (1, 57)
+    assert answering.allowed_scores(model, *about) == pytest.approx(whole, abs=1e-4)
+
+
+def test_only_scored_leaves_out_what_it_cannot_score(three_ways, model, records):
+    metrics, answered = evaluate(model, records, ways=["scored"], baselines=QUICK, kept=three_ways[0])
+    assert "Timed Up and Go time" not in metrics["tasks"] and metrics["decoders"] == [DECODER]
+    assert answered == [a for a in three_ways[2] if a.way == "scored"]
+
+
+def test_the_same_command_takes_what_was_kept(monkeypatch, three_ways, model, records):
+    kept, metrics, answered = three_ways
+
+    def again(*_, **__):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(answering, "ask", again)
+    monkeypatch.setattr(answering, "score_answers", again)
+    monkeypatch.setattr(OnSummary, "fit", again)
+    found = evaluate(model, records, ways=answering.WAYS, baselines=QUICK, kept=kept)
+    assert found[1] == answered and json.dumps(found[0]) == json.dumps(metrics)
+    # Another decoder, at another step say, and other records have answers of their own.
+    moved = dataclasses.replace(model, params=jax.tree.map(lambda x: x + 1e-3, model.params))
+    with pytest.raises(AssertionError, match="asked again"):
+        evaluate(moved, records, baselines=QUICK, kept=kept)
+    with pytest.raises(AssertionError, match="asked again"):
+        evaluate(model, records, "validation", baselines=QUICK, kept=kept)
+    monkeypatch.undo()
+
+
+def test_a_stop_loses_no_more_than_what_was_under_way(monkeypatch, model, untrained, records, tmp_path):
+    """Stopped after the first of three parts and, when gone on with, while a baseline is fitted."""
+    monkeypatch.setattr(answering, "PART", 2)
+    asked, real = [], answering.ask
+
+    def ask(model, codes, questions, tasks):
+        if len(asked) == 1:
+            asked.append(0)
+            raise KeyboardInterrupt
+        asked.append(len(questions))
+        return real(model, codes, questions, tasks)
+
+    monkeypatch.setattr(answering, "ask", ask)
+    kept = Kept(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, records, baselines=QUICK, kept=kept)
+    fitted, fit = [], OnSummary.fit
+
+    def stopped(self, tasks, train):
+        fitted.append(self.name)
+        if fitted == [CONSTANT, LINEAR]:
+            raise KeyboardInterrupt
+        return fit(self, tasks, train)
+
+    monkeypatch.setattr(OnSummary, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, records, baselines=QUICK, kept=kept)
+    metrics, answered = evaluate(model, records, baselines=QUICK, kept=kept)
+    assert fitted == [CONSTANT, LINEAR, LINEAR]
+    assert sum(asked) == len(answered) and len(asked) == 4
+    assert answered == untrained[1] and metrics["tasks"]["activity"] == untrained[0]["tasks"]["activity"]
+
+
+def test_what_baselines_lack_and_how_people_were_divided_is_in_the_results(monkeypatch, model, records):
+    monkeypatch.setitem(records.manifest, "splits_by", "kfold:5:0")
+    metrics = evaluate(model, records, baselines=["MiniRocket", "linear"])[0]
+    assert metrics["absent"] == {"MiniRocket": "sees continuous recordings: needs --cohort"}
+    assert metrics["splits"] == "kfold:5:0"
+    assert list(metrics["tasks"]["activity"]) == [DECODER, CONSTANT, LINEAR]
+
+
+@pytest.mark.parametrize("ways", [["free", "loud"], [], ["free", "free"]])
+def test_ways_that_there_are_not_are_refused(model, records, ways):
+    with pytest.raises(InputError, match="--answers .*expected some of free, constrained, scored, each once"):
+        evaluate(model, records, ways=ways)

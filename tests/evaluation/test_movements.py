@@ -45,11 +45,6 @@ def test_every_record_has_the_series_of_its_own_trial(movements, cohort, records
         assert (series == fixed_length(30.0, cohort.read(trial))).all()
 
 
-def test_workers_change_nothing(movements, cohort, records):
-    two = dataclasses.replace(movements, workers=2)
-    assert (two.series(records.read("test")) == movements.series(records.read("test"))).all()
-
-
 def test_a_series_keeps_the_course_and_loses_the_length():
     """Means and slow changes stay, at any length and rate; an unobserved channel is 0."""
     for frames, rate in ((90, 30.0), (128, 30.0), (600, 60.0)):
@@ -74,19 +69,22 @@ def test_a_standing_persons_gait_is_no_number_and_that_is_no_error():
 
 
 def gaits(count: int, first: int = 0):
-    """Records, and what was measured of them: the speed is seen of all but every fifth, the side of all."""
+    """Records, and what was measured of them: the speed is seen of all but every fifth, the side of all, and the last
+    of nobody."""
     records, rows = [], {}
     for i in range(first, first + count):
         rng = np.random.default_rng(i)
         speed, side = float(rng.uniform(0.3, 1.6)), str(rng.choice(["left", "right"]))
         labels = {"activity": "overground walking", "affected_side": side, "walking_speed_m_s": speed}
         records.append(dataclasses.replace(tiny.record(i), labels=labels, trial=f"trial-{i}"))
-        rows[f"trial-{i}"] = np.array([math.nan if i % 5 == 0 else speed, float(side == "left"), rng.normal()])
+        rows[f"trial-{i}"] = np.array(
+            [math.nan if i % 5 == 0 else speed, float(side == "left"), rng.normal(), math.nan]
+        )
     return records, rows
 
 
 def test_boosting_learns_from_measures_and_lives_without_some():
-    (train, rows), (test, others) = gaits(200), gaits(40, 300)
+    (train, rows), (test, others) = gaits(100), gaits(40, 300)
     fitted = GaitBoosting(rows | others).fit([SIDE, SPEED], train)
     assert fitted.predict(SIDE, test) == [r.labels["affected_side"] for r in test]
     errors = {
@@ -94,7 +92,6 @@ def test_boosting_learns_from_measures_and_lives_without_some():
     }
     seen = [e for trial, e in errors.items() if not math.isnan(others[trial][0])]
     assert np.mean(seen) < 0.1 < np.mean([e for trial, e in errors.items() if math.isnan(others[trial][0])])
-    assert fitted.predict(SPEED, test) == GaitBoosting(rows | others).fit([SPEED], train).predict(SPEED, test)
     assert fitted.predict(BY_NAME["cadence"], test) == [None] * 40
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
 
 from biomechjax.data.records import Record
 from biomechjax.errors import InputError
-from biomechjax.evaluation.baselines.baseline import SEED, Absent, Answer, answers, fit_by_task
+from biomechjax.evaluation.baselines.baseline import SEED, Absent, Answer, Makers, answers, fit_by_task
 from biomechjax.evaluation.baselines.movements import Movements
 from biomechjax.evaluation.kept import Kept
 from biomechjax.motion.format import CANONICAL, load_format
@@ -21,9 +23,20 @@ from biomechjax.motion.tug import timed_up_and_go
 from biomechjax.tasks.task import Task
 
 BOOSTING = "gait features"
-_MAKERS = (
-    lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=SEED),
-    lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=SEED),
+
+
+def _seen(x: np.ndarray) -> np.ndarray:
+    """The columns that some row has a number in: of walks none has phases of a Timed Up and Go."""
+    return np.isfinite(x).any(0)
+
+
+def _columns() -> ColumnTransformer:
+    return ColumnTransformer([("seen", "passthrough", _seen)])
+
+
+_MAKERS: Makers = (
+    lambda: make_pipeline(_columns(), HistGradientBoostingClassifier(early_stopping=False, random_state=SEED)),
+    lambda: make_pipeline(_columns(), HistGradientBoostingRegressor(early_stopping=False, random_state=SEED)),
 )
 
 
