@@ -33,9 +33,11 @@ def sha256_of(files: Iterable[Path]) -> dict[str, str]:
 
 
 def resume_key(settings: object, rooms: Iterable[str]) -> str:
-    """Tells apart what would give other files: settings, the code of these rooms, and the libraries that calculate."""
+    """Tells apart what would give other files: settings, the code of these rooms (or files), and the libraries that
+    calculate."""
     digest = hashlib.sha256(repr((settings, [importlib.metadata.version(name) for name in CALCULATING])).encode())
     for room in rooms:
-        for file in sorted(p for p in (ROOMS / room).rglob("*") if p.suffix in (".py", ".toml", ".xml")):
+        files = [ROOMS / room] if (ROOMS / room).is_file() else (ROOMS / room).rglob("*")
+        for file in sorted(p for p in files if p.suffix in (".py", ".toml", ".xml")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -13,6 +13,7 @@ import tyro
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
+from biomechjax.data.tokenizing import summary
 from biomechjax.errors import InputError
 from biomechjax.evaluation.answers import ask
 from biomechjax.motion.options import ReadOptions
@@ -49,9 +50,12 @@ def main() -> None:
     if speed is not None:
         print(f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame")
     step_s = model.tokenizer.config.frames_per_step / model.tokenizer.config.rate_hz
-    if recording.duration_s > (read_s := model.longest * step_s):
+    if not model.reads_text and recording.duration_s > (read_s := model.longest * step_s):
         print(f"note: the model reads only the first {read_s:.1f} s")
-    answers = ask(model, [codes] * len(args.questions), args.questions)
+    movement = model.movement(codes, summary(model.tokenizer, recording))
+    if isinstance(movement, str):
+        print(f"the model reads no tokens, but: {movement}")
+    answers = ask(model, [movement] * len(args.questions), args.questions)
     for question, answer in zip(args.questions, answers, strict=True):
         print(f"\nQ: {question}\nA: {answer}")
 

@@ -32,7 +32,7 @@ def data_works(data: Path, config: Path, batch: int, length: int) -> list[Work]:
     (source,) = open_sources([data])
     read = codes_read(packed, source)
     start = from_scratch(packed, source.tokenizer, read, None)
-    records = [training_records(source, read)]
+    records = [training_records(source, experiment)]
     optimizer = make_optimizer(train)
     runner = Runner("dp", make_step(start.learner, optimizer, 0), jax.devices()[:1])
     calls: dict[str, Callable[[], Any]] = {}

@@ -1,7 +1,8 @@
 """Evaluate a decoder or tokenizers on held-out participants: tables on screen; metrics and details in files.
 
 Of a decoder, every answer; of a tokenizer, what movements lose on their way to tokens and back. Several tokenizers or
-cohorts make one table with a line for each pair.
+cohorts make one table with a line for each pair. When the evaluation of a decoder was stopped, the same command goes on
+where it was: what has been found is in the folder `kept` of --out.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from biomechjax.command import parse, run
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.evaluate import evaluate, write_results
+from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.tables import print_tables
 from biomechjax.evaluation.tokenizer import (
     TrainedTokenizer,
@@ -39,11 +41,19 @@ class Arguments:
     """Folder for metrics.json; of a decoder also predictions.jsonl, tables.csv and tables.tex, of a tokenizer table.csv
     and reconstruction.png; by default `eval` in the checkpoint."""
     split: Literal["validation", "test"] = "test"
-    answers: Literal["free", "constrained"] = "free"
-    """Of a decoder: anything, which may not parse and is then counted as wrong, or among those that the task allows."""
+    answers: str = "free"
+    """Of a decoder, one or several with commas between. free: anything, which may not parse and is then counted as
+    wrong. constrained: token by token among those that the task allows. scored: the most likely of those that it
+    allows."""
     probabilities: bool = False
     """Of a decoder: ask also how likely each option of a label is, into predictions.jsonl, and in metrics.json how well
     that is calibrated."""
+    baselines: str = ""
+    """Of a decoder: names of baselines with commas between, such as "linear,extra trees"; by default all that can run.
+    majority/mean is always among them."""
+    cohort: Path | None = None
+    """Cohort folder that the records were made from, for the baselines that see continuous recordings; without it they
+    are left out, and the tables say so."""
 
 
 def main() -> None:
@@ -65,7 +75,12 @@ def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
     records = Records(data or model.run["data"])
     if not data and records.hash != model.run["data_hash"]:
         raise InputError(f"{records.path}: changed since the decoder was trained; name the records with --data")
-    metrics, answered = evaluate(model, records, args.split, args.answers == "constrained", args.probabilities)
+    ways, baselines = (
+        tuple(x.strip() for x in text.split(",") if x.strip()) for text in (args.answers, args.baselines)
+    )
+    metrics, answered = evaluate(
+        model, records, args.split, ways, args.probabilities, baselines, args.cohort, Kept(out / "kept")
+    )
     print_tables(metrics, console)
     write_results(metrics, answered, model.run, out)
     console.print(f"wrote metrics.json, predictions.jsonl, tables.csv and tables.tex in {out}")

@@ -11,6 +11,7 @@ import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.cohort.activities import Length
 from biomechjax.cohort.bids_source import prepare_bids
 from biomechjax.cohort.clinic import simulate
+from biomechjax.cohort.splits import LastFifth, Listed, parse_division
 from biomechjax.cohort.table_source import prepare_table
 from biomechjax.cohort.ui_prmd import prepare_ui_prmd
 from biomechjax.command import parse, run
@@ -32,7 +33,11 @@ class Arguments:
     """Motion format of the cohort, a name or .toml file (table, bids); otherwise that of the recordings if all have
     the same, or canonical."""
     test_participants: str = ""
-    """Comma-separated participants to test on (ui-prmd: s06,s07), instead of the last fifth."""
+    """Comma-separated participants to test on (ui-prmd: s06,s07), as --split list:FILE has them in a file."""
+    split: str = ""
+    """Whom to test on, whatever the source says. kfold:5:0: the first of five folds, with its share of every group.
+    leave:site=A: those whose column site (or group, ...) is A. list:FILE: those whom a file lists, one a line. By
+    default the source's column split, else the last fifth; of the simulated clinic a fifth of every group."""
     sensor: Literal["vicon", "kinect"] = "vicon"
     """Of ui-prmd."""
     participants: int = 600
@@ -42,6 +47,9 @@ class Arguments:
     each."""
     seed: int = 0
     """Of the simulated clinic."""
+    capture_error: float = 1.0
+    """Of the simulated clinic: what the error of the motion capture is multiplied by; 0 for none. The people and how
+    they move stay the same."""
 
 
 def main() -> None:
@@ -49,9 +57,13 @@ def main() -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if args.format and args.source not in ("table", "bids"):
         raise InputError(f"--format is for --source table and bids, not for {args.source}")
+    if args.split and args.test_participants:
+        raise InputError("--split and --test-participants: give one of them")
+    listed = tuple(filter(None, args.test_participants.split(",")))
+    division = Listed(listed) if listed else parse_division(args.split) if args.split else None
     if args.source == "synthetic":
-        if args.input or args.test_participants:
-            raise InputError("--input and --test-participants are for recordings, not for --source synthetic")
+        if args.input:
+            raise InputError("--input is for recordings, not for --source synthetic")
         with Progress(transient=True) as bar:
             task = bar.add_task("simulating participants", total=args.participants)
             simulate(
@@ -59,7 +71,9 @@ def main() -> None:
                 args.participants,
                 args.seed,
                 args.visit,
+                division=division,
                 progress=lambda done, total: bar.update(task, completed=done),
+                capture_error=args.capture_error,
             )
         console.print(f"{args.participants} SIMULATED participants in {args.out}")
         return
@@ -67,18 +81,17 @@ def main() -> None:
         raise InputError(f"--source {args.source} needs --input, the recordings")
     if args.out.exists():
         raise InputError(f"{args.out}: exists already; remove it or choose another --out")
-    test = tuple(filter(None, args.test_participants.split(",")))
     with Progress(transient=True) as bar:
         task = bar.add_task("reading recordings", total=None)
         if args.source == "ui-prmd":
-            prepared = prepare_ui_prmd(args.input, args.out, test, args.sensor)
+            prepared = prepare_ui_prmd(args.input, args.out, division or LastFifth(), args.sensor)
         else:
             prepare = {"table": prepare_table, "bids": prepare_bids}[args.source]
             prepared = prepare(
                 args.input,
                 args.out,
                 args.format,
-                test,
+                division,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
     for note, count in prepared.notes.items():

@@ -54,7 +54,7 @@ def main() -> None:
             f"read here {codes} for {read}; give the --config and --codes-per-step of its training"
         )
     vocabulary = saved or text_vocabulary(args.experiment, tokenizer, read)
-    stages = training_rows(args.experiment, [training_records(s, read) for s in sources], vocabulary)
+    stages = training_rows(args.experiment, [training_records(s, args.experiment) for s in sources], vocabulary)
     if not 0 <= args.stage < len(stages):
         raise InputError(f"--stage {args.stage}: the training has {len(stages)}, from 0 on")
     stream = stages[args.stage][1]

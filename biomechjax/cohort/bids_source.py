@@ -8,12 +8,12 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomechjax.cohort.prepared import Prepared, Progress, check_format, choose_test, head
-from biomechjax.cohort.splits import SPLITS
+from biomechjax.cohort.prepared import Prepared, Progress, check_format, head
+from biomechjax.cohort.splits import SPLITS, Division, LastFifth, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.bids_motion import FORMAT, read_bids_motion
@@ -33,7 +33,7 @@ def prepare_bids(
     input: Path | str,
     out: Path | str,
     format: str | None = None,
-    test_participants: Sequence[str] = (),
+    division: Division | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Writes the recordings of a BIDS folder as a cohort; every file is read twice, as in `prepare_table`.
@@ -43,12 +43,13 @@ def prepare_bids(
         out: the cohort folder to make.
         format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
             folder without motion_format.json is read in it too.
-        test_participants: with or without "sub-"; if none are given and the folder has no splits, the last fifth.
+        division: whom to test on, by the columns of participants.tsv; the others train. None for the folder's own
+            column `split`, or without one the last fifth.
         progress: called while the files are looked at, then while participants are written.
 
     Raises:
-        InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, nobody
-            is left to train on, or `out` exists.
+        InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, the
+            division asks for what is not there or leaves nobody to train, or `out` exists.
     """
     root = Path(input)
     description = _json(root / "dataset_description.json")
@@ -77,7 +78,7 @@ def prepare_bids(
         raise InputError(f"{root}: none of {len(files)} recordings could be used; {reason}")
     kept = {labels[which]["participant_id"] for which in usable}
     left_out += [(p, "a participant without a recording that could be used") for p in people if p not in kept]
-    rows = _with_splits([row for p, row in people.items() if p in kept], test_participants)
+    rows, splits_by = _with_splits({p: row for p, row in people.items() if p in kept}, division)
     systems = {labels[which]["tracksys"] for which in usable}
     several = len(systems) > 1
 
@@ -98,6 +99,7 @@ def prepare_bids(
         trials=trials_of,
         progress=progress,
         columns=_json(root / "participants.json") | _json(root / "scans.json"),
+        splits_by=splits_by or description.get("SplitsBy"),
     )
     return Prepared(len(usable), target, left_out, notes)
 
@@ -125,21 +127,18 @@ def _participants(path: Path) -> dict[str, dict[str, Any]]:
     return people
 
 
-def _with_splits(people: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows with their own splits, or with those that `wanted` makes."""
-    given = [row for row in people if row.get("split") is not None]
-    if given and wanted:
-        raise InputError("participants.tsv has a column split; leave --test-participants out")
-    for row in people if given else ():
-        if row["split"] not in SPLITS:
-            raise InputError(
-                f"participants.tsv: {row['participant_id']}: split {row['split']!r}; expected one of {SPLITS}"
-            )
-    if given:
-        return people
-    ids = [row["participant_id"] for row in people]
-    test = choose_test(ids, [w if w.startswith("sub-") else f"sub-{w}" for w in wanted])
-    return [row | {"split": "test" if row["participant_id"] in test else "train"} for row in people]
+def _with_splits(
+    people: dict[str, dict[str, Any]], division: Division | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows with the splits of the division, or their own, or of the last fifth; and the rule, None of their own."""
+    if division is None and any(row.get("split") is not None for row in people.values()):
+        for person, row in people.items():
+            if row["split"] not in SPLITS:
+                raise InputError(f"participants.tsv: {person}: split {row['split']!r}; expected one of {SPLITS}")
+        return list(people.values()), None
+    division = division or LastFifth()
+    splits = divide(people, division)
+    return [row | {"split": splits[person]} for person, row in people.items()], str(division)
 
 
 def _scans(root: Path) -> dict[Path, dict[str, str]]:

@@ -51,14 +51,18 @@ def error_deviation() -> np.ndarray:
     return np.deg2rad(medians) / MEDIAN_OF_NORMAL
 
 
-def capture(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The recorded float32 [F, C] of a true movement [F, C]: a constant and a smooth error (2 to 4 Hz) per channel."""
+def capture(values: np.ndarray, rng: np.random.Generator, error: float = 1.0) -> np.ndarray:
+    """The recorded float32 [F, C] of a true movement [F, C]: a constant and a smooth error (2 to 4 Hz) per channel.
+
+    Args:
+        error: what all errors are multiplied by, of angles and positions; the draws are the same.
+    """
     frames, size = values.shape
     constant = np.sqrt(OFFSET_SHARE) * rng.standard_normal(size)
     smooth = np.sqrt(1 - OFFSET_SHARE) * smooth_noise(rng, frames, size, rng.uniform(2, 4))
-    recorded = with_heading_first(canonical(), values) + error_deviation() * (constant + smooth)
+    recorded = with_heading_first(canonical(), values) + error * error_deviation() * (constant + smooth)
     recorded = with_heading_last(canonical(), recorded)
     root = [canonical().indices[n] for n in ("pelvis_tx", "pelvis_tz", "pelvis_ty")]
-    recorded[:, root] += np.array(POSITION_ERROR_M) * smooth_noise(rng, frames, 3, POSITION_CUTOFF_HZ)
-    recorded[:, root] += 0.0015 * smooth_noise(rng, frames, 3, 3.0)  # jitter of a millimetre or two
+    recorded[:, root] += error * np.array(POSITION_ERROR_M) * smooth_noise(rng, frames, 3, POSITION_CUTOFF_HZ)
+    recorded[:, root] += error * 0.0015 * smooth_noise(rng, frames, 3, 3.0)  # jitter of a millimetre or two
     return limit_softly(recorded, canonical()).astype(np.float32)

@@ -18,7 +18,7 @@ from biomechjax.cohort.columns import COLUMNS
 from biomechjax.cohort.cycle import canonical
 from biomechjax.cohort.people import draw_groups, draw_person
 from biomechjax.cohort.signals import RATE_HZ
-from biomechjax.cohort.splits import assign_splits
+from biomechjax.cohort.splits import FRACTIONS, Division, assign_splits, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.recording import Recording
@@ -31,9 +31,11 @@ def simulate(
     seed: int = 0,
     visit: Length = "long",
     workers: int = 2,
+    division: Division | None = None,
     progress: Callable[[int, int], None] | None = None,
+    capture_error: float = 1.0,
 ) -> None:
-    """Writes a simulated cohort; the same (participants, seed, visit) give the same files with any number of workers.
+    """Writes a simulated cohort; the same settings give the same files with any number of workers.
 
     Call it again when it was stopped before its end: it goes on after the participants who are already written, in a
     hidden folder beside `out`, and the result is the same to the byte.
@@ -44,44 +46,62 @@ def simulate(
         seed: of everything random.
         visit: how much each of them does (`activities.visit`).
         workers: processes.
+        division: whom to test on, drawn with `seed` where it draws; of the others an eighth of every group validates.
+            None for 70, 10 and 20 % of every group to train, validate and test.
         progress: called with (participants done, participants in all).
+        capture_error: what the error of the capture is multiplied by; the same people move the same at any.
 
     Raises:
-        InputError: `out` exists already, an unknown visit, or fewer than 1 or more than 9,999 participants.
+        InputError: `out` exists already, an unknown visit, a capture error below 0, fewer than 1 or more than 9,999
+            participants, or the division asks for what is not there or leaves nobody to train.
     """
     if visit not in get_args(Length):
         raise InputError(f"visit {visit!r}; expected one of {get_args(Length)}")
     if not 1 <= participants <= 9999:
         raise InputError(f"participants {participants}; expected 1 to 9999")
-    rows = []
+    if not capture_error >= 0:
+        raise InputError(f"capture error {capture_error}; expected 0 or more")
+    rows: list[dict[str, Any]] = []
     for index, group in enumerate(draw_groups(participants, seed), start=1):
         person = draw_person(_generator(seed, index), group)
         rows.append({"participant_id": f"sub-{index:03d}", **person.labels})
+    splits_by = "shares {:.0%}, {:.0%}, {:.0%}".format(*FRACTIONS) if division is None else str(division)
     write_cohort(
         out,
-        name="biomechjax simulated clinic",
+        name="biomechjax simulated clinic" + (f", capture error times {capture_error:g}" if capture_error != 1 else ""),
         simulated=True,
         format=canonical(),
         tracking_system="markerless",
-        participants=assign_splits(rows, seed),
-        trials=functools.partial(_trials, seed, visit),
+        participants=_with_splits(rows, seed, division),
+        trials=functools.partial(_trials, seed, visit, capture_error),
         columns=COLUMNS,
         workers=workers,
         progress=progress,
-        resume_key=resume_key((participants, seed, visit), ("motion", "cohort")),
+        resume_key=resume_key((participants, seed, visit, division, capture_error), ("motion", "cohort")),
+        splits_by=splits_by,
     )
+
+
+def _with_splits(rows: list[dict[str, Any]], seed: int, division: Division | None) -> list[dict[str, Any]]:
+    if division is None:
+        return assign_splits(rows, seed)
+    train, validation, _ = FRACTIONS
+    splits = divide({row["participant_id"]: row for row in rows}, division, seed, validation / (train + validation))
+    return [row | {"split": splits[row["participant_id"]]} for row in rows]
 
 
 def _generator(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, index])
 
 
-def _trials(seed: int, length: Length, row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
+def _trials(
+    seed: int, length: Length, error: float, row: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], Recording]]:
     """The trials of one participant, who is drawn again from the same generator as in `simulate`."""
     rng = _generator(seed, int(row["participant_id"].removeprefix("sub-")))
     person = draw_person(rng, row["group"])
     for test in visit_tests(person, rng, length):
         labels, movement = test(person, rng)
-        values = capture(movement.values, rng)
+        values = capture(movement.values, rng, error)
         observed = np.ones(values.shape[1], bool)
         yield labels, Recording(canonical(), RATE_HZ, values, observed, f"{row['participant_id']} {labels['task']}")

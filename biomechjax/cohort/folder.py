@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biomechjax.cohort.splits import SPLITS, assign_splits
+from biomechjax.cohort.splits import SPLITS, assign_splits, check_apart
 from biomechjax.cohort.tables import number_columns, typed
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
@@ -72,6 +72,7 @@ class Cohort:
         format: what the columns of the recordings mean.
         participants: labels of each participant by id, with `split`.
         trials: of all participants, in the order of participants.tsv and scans.tsv.
+        splits_by: how people were divided, from dataset_description.json; None where it does not say.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class Cohort:
     format: MotionFormat
     participants: dict[str, dict[str, str | float]]
     trials: tuple[Trial, ...]
+    splits_by: str | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> "Cohort":
@@ -104,7 +106,8 @@ class Cohort:
         numbers = number_columns([row for _, row in scans])
         trials = tuple(_trial(path, person, participants[person], row, numbers) for person, row in scans)
         simulated = bool(description.get("Simulated", False))
-        return cls(path, description.get("Name", path.name), simulated, format, participants, trials)
+        name, splits_by = description.get("Name", path.name), description.get("SplitsBy")
+        return cls(path, name, simulated, format, participants, trials, splits_by)
 
     def trials_of(self, split: str) -> list[Trial]:
         """The trials of the participants of one split.
@@ -136,12 +139,20 @@ class Cohort:
         return Recording(self.format, float(rate), values, observed, str(trial.path))
 
     def data_hash(self) -> str:
-        """SHA-256 (hex) over labels, splits and movements; equal for equal data wherever the folder lies."""
+        """SHA-256 (hex) over labels, splits and movements; equal for equal data wherever the folder lies.
+
+        Raises:
+            InputError: a movement is in two splits.
+        """
         digest = hashlib.sha256()
         scans = (self.path / person / f"{person}_scans.tsv" for person in self.participants)
+        contents = {}
         for file in (self.path / "participants.tsv", *scans, *(t.path for t in self.trials)):
             digest.update(file.relative_to(self.path).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            contents[file] = hashlib.sha256(file.read_bytes())
+            digest.update(contents[file].digest())
+        split = {person: str(about["split"]) for person, about in self.participants.items()}
+        check_apart((str(t.path), contents[t.path].hexdigest(), split[t.participant]) for t in self.trials)
         return digest.hexdigest()
 
 

@@ -72,20 +72,6 @@ def check_format(
     return kept, dict(notes.values())
 
 
-def choose_test(people: Sequence[str], wanted: Sequence[str]) -> set[str]:
-    """The participants to test on: those wanted, or the last fifth.
-
-    Raises:
-        InputError: one is not among `people`, or nobody is left to train on.
-    """
-    if unknown := [p for p in wanted if p not in people]:
-        raise InputError(f"test participant {unknown[0]!r} is not among {', '.join(people)}")
-    test = set(wanted or people[-max(1, len(people) // 5) :])
-    if test == set(people):
-        raise InputError(f"test participants {', '.join(sorted(test))} are all there are; nobody is left to train on")
-    return test
-
-
 def bids_label(text: str) -> str:
     """Letters and digits only: "sit to stand" is sitToStand."""
     first, *others = re.findall(r"[a-zA-Z0-9]+", text) or [""]

@@ -10,7 +10,7 @@ label. Cells that are empty or n/a are absent.
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from biomechjax.cohort.prepared import (
     Progress,
     bids_label,
     check_format,
-    choose_test,
     common_format,
     head,
 )
-from biomechjax.cohort.splits import SPLITS
+from biomechjax.cohort.splits import SPLITS, Division, LastFifth, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.mapping import to_format
@@ -42,7 +41,7 @@ def prepare_table(
     input: Path | str,
     out: Path | str,
     format: str | None = None,
-    test_participants: Sequence[str] = (),
+    division: Division | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Writes the recordings of a table as a cohort of one motion format.
@@ -55,17 +54,18 @@ def prepare_table(
         out: the cohort folder to make.
         format: name or .toml file of the cohort's motion format; else that of the recordings if it is one, else
             canonical.
-        test_participants: as in the table; if none are given and the table has no split, the last fifth. The others
-            train.
+        division: whom to test on, by the names and columns of the table; the others train. None for the table's column
+            `split`, or without one the last fifth.
         progress: called while the files are looked at, then while participants are written.
 
     Raises:
         InputError: the table is unreadable or lacks a column, a participant is in two splits or has none while others
-            do, the format is unknown, no line is left, nobody is left to train on, or `out` exists.
+            do, the division asks for what is not there or leaves nobody to train, the format is unknown, no line is
+            left, or `out` exists.
     """
     input = Path(input)
     lines = _read_lines(input)
-    splits = _splits(lines, input)
+    splits = _splits(lines, input) if division is None else {}
     rows = {_name(number, row): row for number, row in lines.items()}
     left_out: list[tuple[str, str]] = []
     heads = _read_heads(rows, input.parent, left_out, progress)
@@ -78,11 +78,8 @@ def prepare_table(
         of.setdefault(rows[which]["participant"], []).append(which)
     people = sorted(of)
     ids = _ids(people, input)
-    if splits and test_participants:
-        raise InputError(f"{input}: the table has a column split; leave --test-participants out")
-    if not splits:
-        test = choose_test(people, test_participants)
-        splits = {p: "test" if p in test else "train" for p in people}
+    splits_by = "as given" if splits else str(division or LastFifth())
+    splits = splits or divide(_known_of(people, lines.values()), division or LastFifth())
     person_of = {i: p for p, i in ids.items()}
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
@@ -103,6 +100,7 @@ def prepare_table(
         participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
         trials=trials_of,
         progress=progress,
+        splits_by=splits_by,
     )
     order = {which: i for i, which in enumerate(rows)}
     return Prepared(len(kept), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
@@ -175,6 +173,16 @@ def _splits(lines: dict[int, dict[str, str]], path: Path) -> dict[str, str]:
                 "a participant is in exactly one split"
             )
     return splits
+
+
+def _known_of(people: Sequence[str], lines: Iterable[Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """The cells of each participant that are the same in all their lines."""
+    known: dict[str, dict[str, str]] = {}
+    for row in lines:
+        person = row.get("participant", "")
+        of_person = known.setdefault(person, dict(row))
+        known[person] = {c: v for c, v in of_person.items() if row.get(c) == v}
+    return {p: known[p] for p in people}
 
 
 def _file(row: Mapping[str, str], folder: Path) -> Path:

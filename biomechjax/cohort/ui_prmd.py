@@ -9,11 +9,12 @@ and the same under Kinect; `motion/ui_prmd.py` reads them.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biomechjax.cohort.prepared import Prepared, choose_test
+from biomechjax.cohort.prepared import Prepared
+from biomechjax.cohort.splits import Division, LastFifth, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
 from biomechjax.motion.format import load_format
@@ -47,7 +48,7 @@ _NAME = re.compile(r"m(\d\d)_s(\d\d)_e(\d\d)_angles(_inc)?\.txt(\.gz)?")
 def prepare_ui_prmd(
     input: Path | str,
     out: Path | str,
-    test_participants: Sequence[str] = (),
+    division: Division = LastFifth(),
     sensor: Sensor = "vicon",
 ) -> Prepared:
     """Writes the recordings of one sensor as a cohort.
@@ -55,13 +56,13 @@ def prepare_ui_prmd(
     Args:
         input: the folder that holds "Segmented Movements".
         out: the cohort folder to make.
-        test_participants: as in the file names ("s06"); if none are given, the last fifth. The others train; there is
-            no validation split.
+        division: whom to test on; participants are called as in the file names ("s06"). The others train; there is no
+            validation split.
         sensor: which of the two systems.
 
     Raises:
-        InputError: no recordings of the sensor, an unknown test participant or nobody left to train, more than half of
-            the files unreadable, or `out` exists.
+        InputError: no recordings of the sensor, the division asks for what is not there or leaves nobody to train, more
+            than half of the files unreadable, or `out` exists.
     """
     input = Path(input)
     if sensor not in RATE_HZ:
@@ -78,8 +79,8 @@ def prepare_ui_prmd(
     if 2 * len(left_out) > len(files):
         raise InputError(f"{input}: {len(left_out)} of {len(files)} files not readable; the first: {left_out[0][1]}")
     recordings = {person: trials for person, trials in sorted(recordings.items()) if trials}
-    test = choose_test(tuple(recordings), test_participants)
-    participants = [{"participant_id": f"sub-{p}", "split": "test" if p in test else "train"} for p in recordings]
+    splits = divide({p: {} for p in recordings}, division)
+    participants = [{"participant_id": f"sub-{p}", "split": splits[p]} for p in recordings]
 
     def trials_of(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Recording]]:
         yield from recordings[row["participant_id"].removeprefix("sub-")]
@@ -93,6 +94,7 @@ def prepare_ui_prmd(
         participants=participants,
         trials=trials_of,
         columns=COLUMNS,
+        splits_by=str(division),
     )
     return Prepared(len(files) - len(left_out), format, left_out, {})
 

@@ -38,6 +38,7 @@ def write_cohort(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     resume_key: str | None = None,
+    splits_by: str | None = None,
 ) -> None:
     """Writes a cohort; `out` appears whole or not at all.
 
@@ -57,6 +58,7 @@ def write_cohort(
         resume_key: says what makes these participants and trials. Given one, participants who are written stay (in a
             hidden folder beside `out`) when the process ends before its time, and a later call with the same key goes
             on after them; without one, nothing stays.
+        splits_by: how people were divided, for dataset_description.json.
 
     Raises:
         InputError: `out` exists, a participant stands twice or has an unknown split, a task or tracking system is not
@@ -78,7 +80,7 @@ def write_cohort(
             write_table(root / person / f"{person}_scans.tsv", trial_columns or ["filename"], scans)
         person_columns = list(dict.fromkeys(["participant_id", "split", *(c for row in participants for c in row)]))
         write_table(root / "participants.tsv", person_columns, participants)
-        _describe(root, name, simulated, format, columns or {}, person_columns, trial_columns)
+        _describe(root, name, simulated, splits_by, format, columns or {}, person_columns, trial_columns)
         shutil.rmtree(root / STAGING)
 
 
@@ -172,6 +174,7 @@ def _describe(
     root: Path,
     name: str,
     simulated: bool,
+    splits_by: str | None,
     format: MotionFormat,
     columns: Mapping[str, Mapping[str, Any]],
     person_columns: Sequence[str],
@@ -186,7 +189,7 @@ def _describe(
         "DatasetType": "raw",
         "GeneratedBy": [{"Name": "biomechjax"}],
         "Simulated": simulated,
-    }
+    } | ({"SplitsBy": splits_by} if splits_by else {})
     _write_json(root / "dataset_description.json", description)
     _write_json(root / "motion_format.json", _finite_limits(format.to_dict()))
     (root / ".bidsignore").write_text("motion_format.json\n")  # ours alone; BIDS asks to name such files here

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from biomechjax.data.examples import Example, Turn
+from biomechjax.data.examples import Example, Segment, Turn
 from biomechjax.data.records import Record
 from biomechjax.errors import InputError
 from biomechjax.tasks.comparison import COMPARISONS, find_compared
@@ -20,6 +20,7 @@ T = TypeVar("T")
 TASKS_PER_DRAW = 3  # a record comes up once an epoch for every so many tasks it is asked
 VISIT_TRIALS = 4  # recordings of a visit, at most
 PARTNERS = 8  # recordings that are tried until one differs by enough to be compared with
+TOKENS, TEXT = MOVEMENTS = ("tokens", "text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class MixtureConfig:
 
     Attributes:
         kinds: what examples are.
+        movement: what a recording is shown as: its motion tokens, or as text, a sentence about all of it (see
+            `data/words.py`), of which `crop`, `longest` and `code_noise` change nothing, and which has no views.
         tasks: how often each task is asked, relative to the others, by its name; 1 where it is not named, 0 for never.
         sources: how often examples are of each of the --data folders, relative to the others; by default as many as
             each holds.
@@ -64,6 +67,7 @@ class MixtureConfig:
     """
 
     kinds: Kinds = Kinds()
+    movement: str = TOKENS
     tasks: dict[str, float] = dataclasses.field(default_factory=dict)
     sources: tuple[float, ...] = ()
     even: str = ""
@@ -75,7 +79,15 @@ class MixtureConfig:
     row_examples: int = 64
 
     def __post_init__(self) -> None:
-        """Raises InputError: a task is unknown, a weight negative or nothing but zeros, or a count below 1."""
+        """Raises InputError: a word or task is unknown, a weight negative or nothing but zeros, a count below 1, or
+        text is to be answered with movements."""
+        if self.movement not in MOVEMENTS:
+            raise InputError(f"--mixture.movement {self.movement}: expected one of {', '.join(MOVEMENTS)}")
+        if self.movement == TEXT and (self.kinds.generation or self.kinds.continuation):
+            raise InputError(
+                "--mixture.movement text: generation and continuation answer with motion tokens; expected neither of "
+                "these --mixture.kinds"
+            )
         for name in ("turns", "shortest", "longest", "row_examples"):
             if (count := getattr(self, name)) < 1:
                 raise InputError(f"--mixture.{name.replace('_', '-')} {count}: expected at least 1")
@@ -105,7 +117,13 @@ class Drawing:
     codebook_size: int
     levels: int
 
-    def movement(self, number: int, rng: np.random.Generator, share: int = 1) -> tuple[np.ndarray, float]:
+    def movement(self, number: int, rng: np.random.Generator, share: int = 1) -> tuple[Segment, float]:
+        """What `seen` shows of a record, and its pace: its words, or as `part`."""
+        if self.config.movement == TEXT:
+            return self.records[number].words, 1.0
+        return self.part(number, rng, share)
+
+    def part(self, number: int, rng: np.random.Generator, share: int = 1) -> tuple[np.ndarray, float]:
         """The codes [n, levels] of one view of a record, perhaps cut, as one of `share` movements, and its pace."""
         record, config = self.records[number], self.config
         view = rng.integers(len(record.views))
@@ -119,8 +137,10 @@ class Drawing:
             steps = steps[begin : begin + size]
         return steps[:longest], record.paces[view]
 
-    def seen(self, steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The codes [n * levels] of a movement as the decoder reads them, with noise."""
+    def seen(self, steps: Segment, rng: np.random.Generator) -> Segment:
+        """A movement as the decoder reads it: words as they are, codes [n, levels] with noise as [n * levels]."""
+        if isinstance(steps, str):
+            return steps
         if self.config.code_noise:
             of_level = self.codebook_size // self.levels
             noise = rng.integers(0, of_level, steps.shape) + np.arange(self.levels) * of_level
@@ -202,13 +222,13 @@ class Drawing:
 
     def generation(self, number: int, rng: np.random.Generator) -> Example:
         """A description, to be shown as a movement."""
-        steps, pace = self.movement(number, rng)
+        steps, pace = self.part(number, rng)
         question = _any(SHOW, rng).format(caption(self.records[number].labels, pace))
         return Example((), (Turn(question, steps.reshape(-1)),), (number,))
 
     def continuation(self, number: int, rng: np.random.Generator) -> Example:
         """The beginning of a recording, to be gone on with."""
-        steps, _ = self.movement(number, rng)
+        steps, _ = self.part(number, rng)
         at = int(rng.integers(1, max(2, len(steps))))  # a cut may have left one step
         turn = Turn(_any(CONTINUE, rng), steps[at:].reshape(-1))
         return Example((self.seen(steps[:at], rng),), (turn,), (number, number))

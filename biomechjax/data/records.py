@@ -36,6 +36,7 @@ class Record:
         paces: how much faster each view is played.
         summary: [4 C + 1] mean, standard deviation, minimum and maximum of each feature, and seconds; what the
             classical baselines see.
+        words: what a decoder reads instead of codes, if it reads text (see `data/words.py`); not written.
     """
 
     participant: str
@@ -44,9 +45,12 @@ class Record:
     views: list[np.ndarray]
     paces: list[float]
     summary: list[float]
+    words: str = ""
 
     def to_json(self) -> bytes:
-        return json.dumps(dataclasses.asdict(self) | {"views": [v.tolist() for v in self.views]}).encode()
+        fields = dataclasses.asdict(self) | {"views": [v.tolist() for v in self.views]}
+        del fields["words"]
+        return json.dumps(fields).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":

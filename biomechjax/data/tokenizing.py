@@ -62,6 +62,7 @@ def write_records(
         "layout": LAYOUT,
         "cohort": cohort.name,
         "simulated": cohort.simulated,
+        "splits_by": cohort.splits_by,
         "cohort_hash": cohort.data_hash(),
         "tokenizer": _file_hashes(tokenizer),
         "views": dataclasses.asdict(config),

@@ -10,16 +10,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from biomechjax.evaluation.baselines import CONSTANT, LINEAR, TREES
 from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
 
 DECODER = "decoder"
 AGREEMENT = "agreement"
-MODELS = (DECODER, CONSTANT, LINEAR, TREES)
 
 BETTER, NO_BETTER, WORSE, UNTOLD = "", "†", "‡", "?"
-ABOUT = ("data", "simulated", "split", "answers", "git_commit", "data_hash")
+ABOUT = ("data", "simulated", "split", "splits", "answers", "git_commit", "data_hash")
+SHEETS = (("accuracy", "labels"), ("macro_f1", "labels"), ("mae", "numbers"), ("pearson_r", "numbers"))
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": "\\textasciitilde{}",
     "^": "\\textasciicircum{}",
@@ -27,7 +26,7 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     NO_BETTER: "$^\\dagger$",
     WORSE: "$^\\ddagger$",
 }
-COUNTS = (("task", ""), ("n", ""), ("people", ""), ("unparsable", ""))
+COUNTS = ("task", "answers", "n", "people", "unparsable")
 
 
 def standing(difference: Mapping[str, Any], metric: str) -> str:
@@ -45,35 +44,50 @@ def standing(difference: Mapping[str, Any], metric: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A table, of which each column's head is of two lines."""
+    """A table: heads, and rows of as many cells."""
 
     name: str
-    heads: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
 def sheets(metrics: dict[str, Any]) -> list[Sheet]:
-    """The tables of labels, of numbers, and of the decoder's agreement with the true numbers, those that are not empty.
+    """A table of each score, of a row for each model and a column for each task that has it, and one of the decoder's
+    agreement with the true numbers; those that are not empty.
 
-    A score is the decoder's with its interval, or another model's with the mark of `standing`.
+    A score of the decoder has its interval below it. One of another model, or of the decoder made to answer in another
+    way than the first, has the mark of `standing`, and - is none.
     """
-    found = []
-    for sheet, scores in (("labels", ("accuracy", "macro_f1")), ("numbers", ("mae", "pearson_r"))):
-        tasks = [name for name, by_model in metrics["tasks"].items() if scores[0] in by_model[DECODER]]
-        heads = tuple((_words(score), model) for score in scores for model in MODELS)
-        cells = [(*_counts(metrics, t), *(_score(metrics, t, m, s) for s in scores for m in MODELS)) for t in tasks]
-        found.append(Sheet(sheet, (*COUNTS, *heads), cells))
-    heads = (("RMSE", ""), ("ICC(2,1)", ""), ("bias", ""), ("limits of", "agreement"), ("within", "tolerance"))
-    found.append(Sheet(AGREEMENT, (*COUNTS, *heads), [_agreement(metrics, task) for task in tasks]))
-    return [sheet for sheet in found if sheet.rows]
+    found = [_of_score(metrics, score, kind) for score, kind in SHEETS]
+    heads = (*COUNTS, "RMSE", "ICC(2,1)", "bias", "limits of agreement", "within tolerance")
+    pairs = [
+        (t, d) for t, by_model in metrics["tasks"].items() for d in metrics["decoders"] if "mae" in by_model.get(d, ())
+    ]
+    found.append(Sheet(AGREEMENT, heads, [_agreement(metrics, task, decoder) for task, decoder in pairs]))
+    return [sheet for sheet in found if len(sheet.heads) > 1 and sheet.rows]
+
+
+def _of_score(metrics: dict[str, Any], score: str, kind: str) -> Sheet:
+    tasks = {name: by_model for name, by_model in metrics["tasks"].items() if score in next(iter(by_model.values()))}
+    models = [*metrics["decoders"], *dict.fromkeys(m for by_model in tasks.values() for m in by_model)]
+    rows = [
+        ("n", *(f"{next(iter(by_model.values()))['n']:.0f}" for by_model in tasks.values())),
+        ("people", *(str(metrics["details"][task]["participants"]) for task in tasks)),
+    ]
+    for model in dict.fromkeys(models):
+        rows.append((model, *(_score(metrics, task, model, score) for task in tasks)))
+        if model in metrics["decoders"]:
+            rows.append(("", *(_interval(metrics, task, model, score) for task in tasks)))
+    return Sheet(f"{kind}: {_words(score)}", ("model", *tasks), rows)
 
 
 def print_tables(metrics: dict[str, Any], console: Console) -> None:
     """The tables on screen."""
     for sheet in sheets(metrics):
-        table = Table(title=f"{sheet.name.capitalize()}. {_people(metrics)}", caption=_legend(metrics, sheet))
-        for first, second in sheet.heads:
-            table.add_column(f"{first}\n{second}", justify="left" if first == "task" else "right", no_wrap=True)
+        title = f"{sheet.name[0].upper()}{sheet.name[1:]}. {_people(metrics)}"
+        table = Table(title=title, caption=_legend(metrics, sheet))
+        for head in sheet.heads:
+            table.add_column(head, justify="left" if head in ("model", "task", "answers") else "right")
         for row in sheet.rows:
             table.add_row(*row)
         console.print(table)
@@ -91,14 +105,15 @@ def latex_tables(metrics: dict[str, Any], trained_at: str) -> str:
     )
     out = ["% needs \\usepackage{booktabs}\n"]
     for sheet in sheets(metrics):
-        caption = f"{sheet.name.capitalize()}. {_people(metrics)}. {_legend(metrics, sheet)} {provenance}"
+        name = f"{sheet.name[0].upper()}{sheet.name[1:]}"
+        caption = f"{name}. {_people(metrics)}. {_legend(metrics, sheet)} {provenance}"
         if sheet.name == AGREEMENT:
             caption += _tolerances(metrics)
         out += [
             "\\begin{table*}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3pt}",
-            f"\\caption{{{_escaped(caption)}}}\n\\label{{tab:{sheet.name}}}",
+            f"\\caption{{{_escaped(caption)}}}\n\\label{{tab:{_label(sheet)}}}",
             f"\\begin{{tabular}}{{l{'r' * (len(sheet.heads) - 1)}}}\n\\toprule",
-            *(_line(heads) for heads in zip(*sheet.heads, strict=True)),
+            *(_line(heads) for heads in _in_lines(sheet.heads)),
             "\\midrule",
             *(_line(row) for row in sheet.rows),
             "\\bottomrule\n\\end{tabular}\n\\end{table*}\n",
@@ -107,7 +122,8 @@ def latex_tables(metrics: dict[str, Any], trained_at: str) -> str:
 
 
 def write_csv(metrics: dict[str, Any], path: Path) -> None:
-    """A line for every task, model and metric with its interval and the decoder's difference; empty where undefined."""
+    """A line for every task, model and metric with its interval and the first decoder's difference; empty where
+    undefined."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         of_decoder = ("decoder_minus_model", "difference_low", "difference_high")
@@ -126,8 +142,8 @@ def _values(by_model: dict[str, Any], details: dict[str, Any]) -> Iterator[tuple
         yield from ((model, name, value, details["intervals"][model].get(name)) for name, value in figures.items())
         limits = details.get("bland_altman", {}).get(model, {"intervals": {}})
         yield from ((model, f"bland_altman_{name}", limits[name], i) for name, i in limits["intervals"].items())
-    sure = details.get("calibration", {})
-    yield from ((DECODER, f"calibration_{k}", v, None) for k, v in sure.items() if isinstance(v, float))
+    sure, first = details.get("calibration", {}), next(iter(by_model))
+    yield from ((first, f"calibration_{k}", v, None) for k, v in sure.items() if isinstance(v, float))
 
 
 def _ends(interval: Interval) -> tuple[float, float]:
@@ -137,12 +153,13 @@ def _ends(interval: Interval) -> tuple[float, float]:
 def _people(metrics: dict[str, Any]) -> str:
     """Whose movement was asked about, and how."""
     simulated = " (SIMULATED people)" if metrics["simulated"] else ""
-    people = f"{metrics['participants']} participants of the {metrics['split']} split"
+    splits = f" ({metrics['splits']})" if metrics["splits"] else ""
+    people = f"{metrics['participants']} participants of the {metrics['split']} split{splits}"
     return f"{metrics['data']}{simulated}: {people}, {metrics['answers']} answers"
 
 
 def _legend(metrics: dict[str, Any], sheet: Sheet) -> str:
-    """How the intervals were made, and where the decoder stands beside others what the marks mean."""
+    """How the intervals were made, what the marks mean, and which models are not there."""
     b = metrics["bootstrap"]
     level = f"{b['level']:.0%} interval"
     intervals = (
@@ -151,9 +168,11 @@ def _legend(metrics: dict[str, Any], sheet: Sheet) -> str:
     )
     if sheet.name == AGREEMENT:
         return f"The decoder's answers. {intervals}"
+    absent = "; ".join(f"{model}: {reason}" for model, reason in metrics["absent"].items())
     return (
-        f"{NO_BETTER}: the decoder is not significantly better than this; {WORSE}: it is significantly worse ({level} "
-        f"of the paired difference, each by itself); {UNTOLD}: no such interval. {intervals}"
+        f"{NO_BETTER}: {metrics['decoders'][0]} is not significantly better than this; {WORSE}: it is significantly "
+        f"worse ({level} of the paired difference, each by itself); {UNTOLD}: no such interval. {intervals}"
+        + (f" Not there: {absent}." if absent else "")
     )
 
 
@@ -168,30 +187,33 @@ def _words(metric: str) -> str:
     return {"macro_f1": "macro-F1", "mae": "MAE", "pearson_r": "Pearson r"}.get(metric, metric)
 
 
-def _counts(metrics: dict[str, Any], task: str) -> tuple[str, ...]:
-    first, people = metrics["tasks"][task][DECODER], metrics["details"][task]["participants"]
-    return task, f"{first['n']:.0f}", str(people), f"{first['unparsable']:.3f}"
-
-
 def _score(metrics: dict[str, Any], task: str, model: str, metric: str) -> str:
-    value, details = metrics["tasks"][task][model][metric], metrics["details"][task]
+    value, details = metrics["tasks"][task].get(model, {}).get(metric, np.nan), metrics["details"][task]
     if np.isnan(value):
         return "-"
-    if model == DECODER:
-        return _with(value, details["intervals"][model][metric])
-    return f"{value:.2f}{standing(details['differences'][model][metric], metric)}"
+    apart = details["differences"].get(model)  # none of the first
+    return f"{value:.2f}{standing(apart[metric], metric) if apart else ''}"
 
 
-def _agreement(metrics: dict[str, Any], task: str) -> tuple[str, ...]:
-    details = metrics["details"][task]
-    limits, tolerance = details["bland_altman"][DECODER], details["tolerance"]
+def _interval(metrics: dict[str, Any], task: str, model: str, metric: str) -> str:
+    value = metrics["tasks"][task].get(model, {}).get(metric, np.nan)
+    return "" if np.isnan(value) else _brackets(metrics["details"][task]["intervals"][model][metric])
+
+
+def _agreement(metrics: dict[str, Any], task: str, decoder: str) -> tuple[str, ...]:
+    details, scores = metrics["details"][task], metrics["tasks"][task][decoder]
+    intervals, limits, tolerance = details["intervals"][decoder], details["bland_altman"][decoder], details["tolerance"]
     within = "-"
     if tolerance:
-        share = _score(metrics, task, DECODER, "within_tolerance")
+        share = _with(scores["within_tolerance"], intervals["within_tolerance"])
         within = f"{share} in {tolerance['value']:g} {tolerance['unit']}"
     return (
-        *_counts(metrics, task),
-        *(_score(metrics, task, DECODER, metric) for metric in ("rmse", "icc")),
+        task,
+        decoder,
+        f"{scores['n']:.0f}",
+        str(details["participants"]),
+        f"{scores['unparsable']:.3f}",
+        *(_with(scores[metric], intervals[metric]) for metric in ("rmse", "icc")),
         _with(limits["bias"], limits["intervals"]["bias"]),
         f"{limits['low']:.2f} to {limits['high']:.2f}",
         within,
@@ -199,7 +221,22 @@ def _agreement(metrics: dict[str, Any], task: str) -> tuple[str, ...]:
 
 
 def _with(value: float, interval: Interval) -> str:
-    return f"{value:.2f} [-]" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return "-" if np.isnan(value) else f"{value:.2f} {_brackets(interval)}"
+
+
+def _brackets(interval: Interval) -> str:
+    return "[-]" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _label(sheet: Sheet) -> str:
+    return sheet.name.split(": ")[-1].lower().replace(" ", "-")
+
+
+def _in_lines(heads: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Heads a word a line, the last words in the last line."""
+    words = [head.split() for head in heads]
+    most = max(map(len, words))
+    return list(zip(*([*[""] * (most - len(some)), *some] for some in words), strict=True))
 
 
 def _line(cells: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import flax.traverse_util
@@ -143,10 +143,34 @@ class MotionTokenizer:
     def encode_readied(self, readied: Sequence[Readied]) -> list[np.ndarray]:
         """Codes as of `encode`. Long recordings are encoded in windows that overlap, which gives the same codes in
         bounded memory."""
-        step, levels = self.config.frames_per_step, len(self.table)
-        out = [np.zeros((len(r.features) // step, levels), np.int32) for r in readied]
+
+        def codes(features: np.ndarray, observed: np.ndarray, valid: np.ndarray) -> np.ndarray:
+            return encode_windows(self.model, self.params, self.table, features, observed, valid, self.common)
+
+        found = self._in_windows(readied, codes, np.zeros((0, len(self.table)), np.int32))
+        after_travel = self.config.codebook_size * self.config.travel
+        return [
+            np.concatenate([r.travelled, codes + after_travel], axis=1).reshape(-1)
+            for r, codes in zip(readied, found, strict=True)
+        ]
+
+    def latents(self, readied: Sequence[Readied]) -> list[np.ndarray]:
+        """What the encoder makes of each recording before it is quantized, float32 [n,E]."""
+
+        def latents(features: np.ndarray, observed: np.ndarray, valid: np.ndarray) -> np.ndarray:
+            return latent_windows(self.model, self.params, features, observed, valid)
+
+        return self._in_windows(readied, latents, np.zeros((0, self.table.shape[-1]), np.float32))
+
+    def _in_windows(
+        self, readied: Sequence[Readied], network: Callable[..., np.ndarray], like: np.ndarray
+    ) -> list[np.ndarray]:
+        """What a network makes of the steps of each, [n,k] of the k and the dtype of `like` [0,k], from features
+        [B,F,C], observed [B,1,C] and valid [B,F] of windows."""
+        step = self.config.frames_per_step
+        out = [np.zeros((len(r.features) // step, like.shape[1]), like.dtype) for r in readied]
         reach = -(-encoder_reach(self.config) // step)
-        windows = [(i, chunk) for i, codes in enumerate(out) for chunk in chunks(self.config, len(codes), reach)]
+        windows = [(i, chunk) for i, found in enumerate(out) for chunk in chunks(self.config, len(found), reach)]
         windows.sort(key=lambda window: window[1].steps)
         for start in range(0, len(windows), BATCH):
             rows = windows[start : start + BATCH]
@@ -159,14 +183,10 @@ class MotionTokenizer:
                 batch[row, : len(part)] = part
                 valid[row, : len(part)] = 1
                 observed[row, 0] = readied[i].seen
-            codes = np.asarray(encode_windows(self.model, self.params, self.table, batch, observed, valid, self.common))
+            found = np.asarray(network(batch, observed, valid))
             for row, (i, chunk) in enumerate(rows):
-                out[i][chunk.kept] = codes[row, chunk.inside]
-        after_travel = self.config.codebook_size * self.config.travel
-        return [
-            np.concatenate([r.travelled, codes + after_travel], axis=1).reshape(-1)
-            for r, codes in zip(readied, out, strict=True)
-        ]
+                out[i][chunk.kept] = found[row, chunk.inside]
+        return out
 
     def decode(
         self,
@@ -327,11 +347,17 @@ def encode_windows(model, params, table, features, observed, valid, common):
     """
 
     def encoded(observed):
-        return find_quantizer(model.config).bound(model.apply(params, features, observed, valid, method="encode"))
+        return latent_windows(model, params, features, observed, valid)
 
     choice, _ = quantize(table, encoded(observed), None if common is None else encoded(observed * common))
     levels, size = table.shape[:2]
     return jnp.moveaxis(choice, 0, -1) + jnp.arange(levels) * size
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def latent_windows(model, params, features, observed, valid):
+    """What the codes of `encode_windows` are chosen for, [B,F/4,E]."""
+    return find_quantizer(model.config).bound(model.apply(params, features, observed, valid, method="encode"))
 
 
 @functools.partial(jax.jit, static_argnums=0)

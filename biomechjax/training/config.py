@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from biomechjax.data.mixture import MixtureConfig
+from biomechjax.data.mixture import TEXT, MixtureConfig
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import BASE_WEIGHTS
@@ -115,6 +115,9 @@ class DecoderExperiment:
 
     Attributes:
         train, mixture: optimisation, and how examples are drawn.
+        people: share of the training participants that are learned from, with all their trials; of the same seed the
+            smaller is part of the larger.
+        views: of each recording so many of its views are learned from, the first ones; 0 for all.
         stages: what is learned from before that, one after the other, as movements and their descriptions before
             questions; `train.steps` counts all.
         preset, text_vocabulary: from scratch: a shape of language/config.py, and how many ids the text tokenizer that
@@ -130,6 +133,8 @@ class DecoderExperiment:
     train: TrainConfig
     preset: str = "1m"
     mixture: MixtureConfig = MixtureConfig()
+    people: float = 1.0
+    views: int = 0
     stages: tuple[Stage, ...] = ()
     text_vocabulary: int = 768
     adapt: AdaptConfig = AdaptConfig()
@@ -142,7 +147,14 @@ class DecoderExperiment:
     unroll: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError: the stages leave no step for the mixture."""
+        """Raises InputError: the stages leave no step for the mixture, or nobody or nothing is left to learn from."""
         before = [stage.steps for stage in self.stages]
         if min(before, default=1) < 1 or sum(before) >= self.train.steps:
             raise InputError(f"stages of {before} steps in {self.train.steps}; each needs one, what follows too")
+        if not 0 < self.people <= 1 or self.views < 0:
+            raise InputError(f"--people {self.people} --views {self.views}: expected above 0 to 1, and 0 or more")
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether recordings are shown as text in any stage."""
+        return TEXT in (self.mixture.movement, *(stage.mixture.movement for stage in self.stages))

@@ -1,7 +1,9 @@
 """Training the decoder on token records, from scratch or from a pretrained base."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+import math
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from jax import Array
 from rich.console import Console
 
 from biomechjax.data.examples import Renderer
+from biomechjax.data.mixture import TOKENS
 from biomechjax.data.records import Record, Records
 from biomechjax.data.stream import PackedRows, Rows, packed_batches
+from biomechjax.data.words import in_words, words_corpus
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import adapter_axes, freeze, frozen_axes, init_adapters
 from biomechjax.language.base import base_hash, load_base
@@ -84,11 +88,11 @@ def train_decoder(
     saved = Vocabulary.load(out / "vocabulary") if (out / "vocabulary").is_dir() else None
     begin = from_scratch if base is None else partial(from_base, base)
     start = begin(experiment, tokenizer, read, saved)
-    records = [training_records(source, read) for source in sources]
+    records = [training_records(source, experiment) for source in sources]
     batches = packed_batches(training_rows(experiment, records, start.vocabulary), *share)
     steps, longest = [len(r.views[0]) // read for of in records for r in of], experiment.mixture.longest
     longer = sum(n > longest for n in steps)
-    if longer and first_process():
+    if longer and experiment.mixture.movement == TOKENS and first_process():
         Console(stderr=True).print(f"of {longer} of {len(steps)} trials {longest} steps are read (--mixture.longest)")
 
     # Refuses before anything is written.
@@ -142,20 +146,41 @@ def codes_read(experiment: DecoderExperiment, records: Records) -> int:
     return read
 
 
-def training_records(records: Records, read: int) -> list[Record]:
-    """Those of the train split, with the first `read` codes of each step; participants are told apart by cohort."""
-    of_step, cohort = records.tokenizer.config.tokens_per_step, records.manifest["cohort"]
+def training_records(records: Records, experiment: DecoderExperiment) -> list[Record]:
+    """Those of the train split as the decoder reads them: of the share of `people`, with their first `views` and of
+    these the first codes of each step, or in words. Participants are told apart by cohort.
+
+    Raises:
+        InputError: as `codes_read` and, if it reads text, as `in_words`.
+    """
+    read, of_step = codes_read(experiment, records), records.tokenizer.config.tokens_per_step
+    cohort, found, views = records.manifest["cohort"], records.read("train"), experiment.views or None
+    among = share_of_people({r.participant for r in found}, cohort, experiment.people, experiment.train.seed)
     return [
         dataclasses.replace(
-            r, participant=f"{cohort}/{r.participant}", views=[first_codes(v, of_step, read) for v in r.views]
+            r,
+            participant=f"{cohort}/{r.participant}",
+            views=[first_codes(v, of_step, read) for v in r.views[:views]],
+            paces=r.paces[:views],
+            words=in_words(records.tokenizer, r.summary) if experiment.reads_text else "",
         )
-        for r in records.read("train")
+        for r in found
+        if r.participant in among
     ]
 
 
 def of_rows(experiment: DecoderExperiment) -> Rows:
     """The shape of its batches."""
     return Rows(experiment.row_length, experiment.train.batch_size, experiment.row_answers)
+
+
+def share_of_people(participants: Collection[str], cohort: str, share: float, seed: int) -> set[str]:
+    """Some of the participants of a cohort, at least one; of one seed a smaller share is part of a larger one."""
+
+    def order(person: str) -> bytes:  # the same whoever else there is
+        return hashlib.sha256(f"{seed}/{cohort}/{person}".encode()).digest()
+
+    return set(sorted(participants, key=order)[: math.ceil(share * len(participants))])
 
 
 def training_rows(
@@ -168,8 +193,9 @@ def training_rows(
 
 
 def text_vocabulary(experiment: DecoderExperiment, tokenizer: MotionTokenizer, read: int) -> Vocabulary:
-    """The vocabulary of a decoder from scratch, learned from the question corpus."""
-    text = train_text_tokenizer(corpus(), experiment.text_vocabulary)
+    """The vocabulary of a decoder from scratch, learned from the question corpus and, if it reads text, its words."""
+    words = words_corpus(tokenizer) if experiment.reads_text else []
+    text = train_text_tokenizer(corpus() + words, experiment.text_vocabulary)
     return Vocabulary(text, read * tokenizer.config.codebook_size, read)
 
 
@@ -199,7 +225,9 @@ def from_base(
         vocabulary = movement_vocabulary(text, codes, read, config.vocab_size, how.motion_rows)
     shape = dataclasses.replace(_computed(config, experiment), vocab_size=vocabulary.size)
     params, text_rows = with_rows(params, vocabulary.size), min(len(text), config.vocab_size)
-    meaning = np.pad(code_meanings(vocabulary, tokenizer), ((2, 0), (0, 0)))  # what opens and closes means nothing
+    meaning = np.pad(
+        code_meanings(vocabulary.codebook_size, tokenizer), ((2, 0), (0, 0))
+    )  # what opens and closes means nothing
     learned, frozen = start_rows(how.row_start, params["embedding"][:text_rows], meaning, seed)
     offset = vocabulary.motion_start
     if whole:
@@ -269,14 +297,14 @@ def embed_codes(embedding: Array, vocabulary: Vocabulary, tokenizer: MotionToken
     Codes of like movements start as neighbours, and a linear map of their mean gives a walking speed or how fast the
     joints turn, which is what a cadence shows in. The rows keep the scale of the others.
     """
-    meaning, width = code_meanings(vocabulary, tokenizer), embedding.shape[1]
+    meaning, width = code_meanings(vocabulary.codebook_size, tokenizer), embedding.shape[1]
     projection = np.random.default_rng(seed).normal(0, meaning.shape[1] ** -0.5, (meaning.shape[1], width))
     rows = (meaning @ projection * width**-0.5).astype(np.float32)
     return embedding.at[vocabulary.motion_offset : vocabulary.motion_offset + len(rows)].set(rows)
 
 
-def code_meanings(vocabulary: Vocabulary, tokenizer: MotionTokenizer) -> np.ndarray:
-    """What each code of the vocabulary means, [n,k] of unit variance.
+def code_meanings(count: int, tokenizer: MotionTokenizer) -> np.ndarray:
+    """What each of the first `count` codes means, [count, k] of unit variance.
 
     A code is described by its vector and by the posture and the speed of the frames that it decodes to, a travel code
     by its displacement.
@@ -286,7 +314,7 @@ def code_meanings(vocabulary: Vocabulary, tokenizer: MotionTokenizer) -> np.ndar
     if tokenizer.config.travel:
         moves = standardised(tokenizer.displacements) * (meaning.shape[1] / 3) ** 0.5
         meaning = np.block([[np.zeros((len(moves), meaning.shape[1])), moves], [meaning, np.zeros((len(meaning), 3))]])
-    return meaning[: vocabulary.codebook_size]
+    return meaning[:count]
 
 
 def standardised(x: np.ndarray) -> np.ndarray:

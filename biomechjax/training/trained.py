@@ -1,12 +1,16 @@
 """A trained decoder, opened from its checkpoint for asking."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from biomechjax.data.examples import Segment
+from biomechjax.data.mixture import TEXT
+from biomechjax.data.words import in_words
 from biomechjax.errors import InputError
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.lora import LoraConfig
@@ -33,10 +37,25 @@ class TrainedDecoder:
         """Steps of a movement that the model reads, at most."""
         return self.experiment["mixture"]["longest"]
 
-    def reads(self, codes: ArrayLike) -> np.ndarray:
-        """What the model reads of the codes of a movement, as in training."""
+    @property
+    def reads_text(self) -> bool:
+        """Whether it reads a movement in words, and no motion tokens."""
+        return self.experiment["mixture"].get("movement") == TEXT
+
+    def movement(self, codes: np.ndarray, summary: Sequence[float]) -> Segment:
+        """A movement as `reads` takes it, of its codes and its `Record.summary`: one of these, or the latter in words.
+
+        Raises:
+            InputError: as `in_words`.
+        """
+        return in_words(self.tokenizer, summary) if self.reads_text else codes
+
+    def reads(self, movement: Segment) -> Segment:
+        """What the model reads of a movement, as in training: its words, or the codes that it knows."""
+        if isinstance(movement, str):
+            return movement
         read = self.vocabulary.levels
-        return first_codes(codes, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
+        return first_codes(movement, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
 
     @classmethod
     def load(cls, folder: Path | str) -> "TrainedDecoder":

@@ -8,6 +8,7 @@ import pytest
 
 from biomechjax.cohort.bids_source import prepare_bids
 from biomechjax.cohort.folder import Cohort, write_cohort
+from biomechjax.cohort.splits import LeaveOut, Listed
 from biomechjax.errors import InputError
 from biomechjax.motion.format import load_format
 from biomechjax.motion.recording import Recording
@@ -177,11 +178,16 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path, file: str, text
 
 def test_splits_of_the_folder_hold_and_people_can_be_chosen(tmp_path: Path):
     root = lab(tmp_path / "in")
-    prepare_bids(root, tmp_path / "chosen", test_participants=("01", "sub-02"))
+    prepare_bids(root, tmp_path / "chosen", division=Listed(("01", "sub-02")))
     assert {t.participant for t in Cohort.load(tmp_path / "chosen").trials_of("test")} == {"sub-01", "sub-02"}
     split = "participant_id\tsplit\nsub-01\ttest\nsub-02\tvalidation\nsub-03\ttrain\n"
     (root / "participants.tsv").write_text(split)
     prepare_bids(root, tmp_path / "own")
     assert [p["split"] for p in Cohort.load(tmp_path / "own").participants.values()] == ["test", "validation", "train"]
-    with pytest.raises(InputError, match="leave --test-participants out"):
-        prepare_bids(root, tmp_path / "both", test_participants=("01",))
+    assert Cohort.load(tmp_path / "own").splits_by is None
+    prepare_bids(root, tmp_path / "both", division=LeaveOut("split", "train"))
+    both = Cohort.load(tmp_path / "both")
+    assert [p["split"] for p in both.participants.values()] == ["train", "train", "test"]
+    assert both.splits_by == "leave:split=train"
+    prepare_bids(tmp_path / "both", tmp_path / "again")
+    assert Cohort.load(tmp_path / "again").splits_by == "leave:split=train"

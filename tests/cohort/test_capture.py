@@ -8,17 +8,22 @@ from biomechjax.cohort.cycle import canonical
 from biomechjax.cohort.signals import limit_softly, ramp, smooth_noise
 
 
-@pytest.fixture(scope="module")
-def errors() -> np.ndarray:
-    """Capture error [trials, F, C] of a posture far from every joint limit."""
-    posture = np.zeros((120, canonical().size))
+def posture(frames: int = 120) -> np.ndarray:
+    """A posture far from every joint limit, [F, C]."""
+    held = np.zeros((frames, canonical().size))
     for name, radians in (("knee_angle", -1.0), ("elbow_flex", 1.0), ("pro_sup", 1.0)):
         for side in "rl":
-            posture[:, canonical().indices[f"{name}_{side}"]] = radians
+            held[:, canonical().indices[f"{name}_{side}"]] = radians
     for name in ("lumbar_extension", "neck_extension"):
-        posture[:, canonical().indices[name]] = -0.5
+        held[:, canonical().indices[name]] = -0.5
+    return held
+
+
+@pytest.fixture(scope="module")
+def errors() -> np.ndarray:
+    """Capture error [trials, F, C] of this posture."""
     rng = np.random.default_rng(0)
-    return np.stack([capture(posture, rng) - posture for _ in range(300)])
+    return np.stack([capture(posture(), rng) - posture() for _ in range(300)])
 
 
 def test_angle_errors_have_the_published_medians(errors: np.ndarray):
@@ -70,3 +75,13 @@ def test_limits_bend_only_what_comes_near():
     limited = limit_softly(values, canonical())[:, knee]
     assert limited[0] == pytest.approx(-1.0)
     assert -2.793 <= limited[2] < -2.7 and 0.1 < limited[1] <= 0.175
+
+
+def test_the_error_can_be_scaled_and_is_of_the_same_draws():
+    twice, once, none = (capture(posture(), np.random.default_rng(3), error) - posture() for error in (0.2, 0.1, 0.0))
+    assert np.abs(twice).max() > 0.01
+    # Turns of the pelvis follow one another, and are not exactly in proportion.
+    np.testing.assert_allclose(twice, 2 * once, atol=5e-4)
+    np.testing.assert_allclose(none, 0, atol=1e-6)
+    usual = [capture(posture(), np.random.default_rng(3), *error) for error in ((), (1.0,))]
+    np.testing.assert_array_equal(*usual)

@@ -210,3 +210,17 @@ def test_a_senseless_size_is_told(tmp_path: Path, participants: int):
     with pytest.raises(InputError, match=f"participants {participants}"):
         simulate(tmp_path / "out", participants=participants)
     assert not (tmp_path / "out").exists()
+
+
+def test_with_more_capture_error_the_same_people_do_the_same(tmp_path: Path):
+    for name, error in (("usual", 1.0), ("noisy", 3.0)):
+        simulate(tmp_path / name, participants=1, seed=2, visit="short", workers=1, capture_error=error)
+    usual, noisy = (Cohort.load(tmp_path / name) for name in ("usual", "noisy"))
+    assert [t.labels for t in usual.trials] == [t.labels for t in noisy.trials]
+    assert noisy.name == f"{usual.name.removesuffix(' (simulated)')}, capture error times 3" or "times 3" in noisy.name
+    hip = usual.format.indices["hip_flexion_r"]
+    apart = [noisy.read(b).values - usual.read(a).values for a, b in zip(usual.trials, noisy.trials, strict=True)]
+    # Two times the usual error, of which the median is 3.2 degrees.
+    assert np.median([np.degrees(np.abs(x[:, hip]).mean()) for x in apart]) > 2
+    with pytest.raises(InputError, match="capture error -1; expected 0 or more"):
+        simulate(tmp_path / "out", participants=1, capture_error=-1)

@@ -10,6 +10,7 @@ import pytest
 from biomechjax.cohort import table_source
 from biomechjax.cohort.folder import Cohort
 from biomechjax.cohort.prepared import bids_label
+from biomechjax.cohort.splits import LeaveOut, Listed
 from biomechjax.cohort.table_source import prepare_table
 from biomechjax.errors import InputError
 from biomechjax.motion.readers import read_recording
@@ -195,8 +196,22 @@ def test_splits_of_the_table_hold(tmp_path: Path):
 
 def test_chosen_people_are_tested(tmp_path: Path):
     rows = [walk(i) for i in range(10)]
-    prepare_table(table(lay_out(tmp_path / "in"), rows), tmp_path / "out", test_participants=("P0", "P2"))
-    assert {t.participant for t in Cohort.load(tmp_path / "out").trials_of("test")} == {"sub-P0", "sub-P2"}
+    prepare_table(table(lay_out(tmp_path / "in"), rows), tmp_path / "out", division=Listed(("P0", "P2")))
+    cohort = Cohort.load(tmp_path / "out")
+    assert {t.participant for t in cohort.trials_of("test")} == {"sub-P0", "sub-P2"}
+    assert cohort.splits_by == "list:P0,P2"
+
+
+def test_a_site_is_left_out_whatever_the_column_split_says(tmp_path: Path):
+    """A site is one of a person if all of their lines name it."""
+    rows = [
+        walk(i, split="train", site="north" if i % 5 < 2 else "south", leg=("left", "right")[i // 5]) for i in range(10)
+    ]
+    file = table(lay_out(tmp_path / "in"), rows)
+    prepare_table(file, tmp_path / "out", division=LeaveOut("site", "north"))
+    assert {t.participant for t in Cohort.load(tmp_path / "out").trials_of("test")} == {"sub-P0", "sub-P1"}
+    with pytest.raises(InputError, match="no column 'leg' of participants"):
+        prepare_table(file, tmp_path / "legs", division=LeaveOut("leg", "left"))
 
 
 @pytest.mark.parametrize(
@@ -209,9 +224,8 @@ def test_chosen_people_are_tested(tmp_path: Path):
         ),
         ([walk(0, split="train"), walk(1)], {}, "line 3: split 'is empty'"),
         ([walk(0, split="training"), walk(1)], {}, "line 2: split 'training'; expected one of"),
-        ([walk(0, split="train"), walk(1, split="test")], {"test_participants": ("P1",)}, "leave --test-participants"),
-        ([walk(0), walk(1)], {"test_participants": ("P7",)}, "test participant 'P7' is not among P0, P1"),
-        ([walk(0), walk(1)], {"test_participants": ("P1", "P0")}, "nobody is left to train on"),
+        ([walk(0), walk(1)], {"division": Listed(("P7",))}, "test participant 'P7' is not among P0, P1"),
+        ([walk(0), walk(1)], {"division": Listed(("P1", "P0"))}, "nobody is left to train on"),
         ([walk(0)], {}, "nobody is left to train on"),
         ([walk(0, file="a.csv"), walk(1, file="b.csv")], {}, "none of 2 lines could be used; the first: line 2, a.csv"),
         ([walk(0), walk(1, participant="P-0")], {}, "becomes sub-P0 .BIDS., as is"),

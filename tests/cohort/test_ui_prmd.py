@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from biomechjax.cohort.folder import Cohort
+from biomechjax.cohort.splits import Listed
 from biomechjax.cohort.ui_prmd import prepare_ui_prmd
 from biomechjax.errors import InputError
 
@@ -60,7 +61,7 @@ def test_angles_do_not_jump(tmp_path: Path):
 
 
 def test_chosen_people_are_tested(tmp_path: Path):
-    prepare_ui_prmd(lay_out(tmp_path / "in"), tmp_path / "out", ("s01", "s03"))
+    prepare_ui_prmd(lay_out(tmp_path / "in"), tmp_path / "out", Listed(("s01", "s03")))
     assert {t.participant for t in Cohort.load(tmp_path / "out").trials_of("test")} == {"sub-s01", "sub-s03"}
 
 
@@ -102,4 +103,4 @@ def test_an_absent_sensor_is_told(tmp_path: Path):
 @pytest.mark.parametrize("wanted", [("s09",), ("s01", "s02", "s03", "s04", "s05")])
 def test_bad_test_participants_are_told(tmp_path: Path, wanted: tuple[str, ...]):
     with pytest.raises(InputError, match="test participant"):
-        prepare_ui_prmd(lay_out(tmp_path / "in"), tmp_path / "out", wanted)
+        prepare_ui_prmd(lay_out(tmp_path / "in"), tmp_path / "out", Listed(wanted))

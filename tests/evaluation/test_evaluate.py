@@ -3,16 +3,22 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import tiny
 
+from biomechjax.data.examples import Renderer
 from biomechjax.errors import InputError
 from biomechjax.evaluation import answers as answering
-from biomechjax.evaluation.baselines import baseline_answers
+from biomechjax.evaluation.answers import Answering, beside_truth, questions_about
+from biomechjax.evaluation.baselines.baseline import CONSTANT
+from biomechjax.evaluation.baselines.summary import LINEAR, OnSummary
 from biomechjax.evaluation.evaluate import evaluate, write_results
+from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.metrics import scores, terms
-from biomechjax.evaluation.tables import DECODER, MODELS
+from biomechjax.evaluation.tables import DECODER
+from biomechjax.language.score_answers import score_answers
 from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
 from biomechjax.training.trained import TrainedDecoder
@@ -26,9 +32,12 @@ def model() -> TrainedDecoder:
     )
 
 
+QUICK = (CONSTANT, LINEAR)
+
+
 @pytest.fixture(scope="module")
 def untrained(model, records):
-    return evaluate(model, records)
+    return evaluate(model, records, baselines=QUICK)
 
 
 def expected_questions(records, split="test"):
@@ -73,7 +82,7 @@ def test_details_say_which_label_was_taken_for_which(monkeypatch, model, records
         return ["" if r.trial == first else "stroke" for _, r in mine]
 
     monkeypatch.setattr(answering, "ask", stroke)
-    metrics, answered = evaluate(model, records)
+    metrics, answered = evaluate(model, records, baselines=QUICK)
     about, truth = metrics["details"]["diagnosis"], [a.truth for a in answered if a.task == "diagnosis"]
     options = BY_NAME["diagnosis"].answer.options
     assert about["confusion"]["truth"] == list(options)
@@ -101,7 +110,7 @@ def test_probabilities_are_held_against_the_truth(monkeypatch, model, records):
             return [{o: float(o == s) for o in task.answer.options} for s in said]
 
         monkeypatch.setattr(answering, "label_probabilities", sure)
-        details = evaluate(model, records, probabilities=True)[0]["details"]
+        details = evaluate(model, records, probabilities=True, baselines=QUICK)[0]["details"]
         for name, about in details.items():
             assert ("calibration" in about) == isinstance(BY_NAME[name].answer, Choice)
             if found := about.get("calibration"):
@@ -126,9 +135,10 @@ def test_decoder_and_baselines_are_scored_on_the_same_questions(untrained, recor
         mine = [a for a in answered if a.task == name]
         asked = [r for r in test if task.asked_of(r.labels)]
         assert [a.trial for a in mine] == [r.trial for r in asked]
-        assert tuple(rows) == MODELS
-        given = {DECODER: [a.parsed for a in mine]} | baseline_answers(task, train, asked)
-        constant = next(iter(baseline_answers(task, train, asked).values()))[0]
+        assert tuple(rows) == (DECODER, *QUICK)
+        given = {DECODER: [a.parsed for a in mine]}
+        given |= {b: OnSummary(b).fit([task], train).predict(task, asked) for b in QUICK}
+        constant = given[CONSTANT][0]
         for model, answers in given.items():
             fallback = constant if isinstance(constant, float) else 0.0
             sums = terms(task, [a.truth for a in mine], answers, fallback).sum(0)
@@ -145,13 +155,13 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
         return [t.answer_text(row) for t, row in zip(tasks, labels, strict=True)]
 
     monkeypatch.setattr(answering, "ask", oracle)
-    for rows in evaluate(model, records)[0]["tasks"].values():
+    for rows in evaluate(model, records, baselines=QUICK)[0]["tasks"].values():
         assert rows[DECODER]["unparsable"] == 0
         assert rows[DECODER].get("accuracy", 1) == 1
         assert rows[DECODER].get("mae", 0) == pytest.approx(0, abs=0.051)
 
     monkeypatch.setattr(answering, "ask", lambda model, codes, questions, tasks: ["well"] * len(questions))
-    silent = evaluate(model, records)[0]["tasks"]
+    silent = evaluate(model, records, baselines=QUICK)[0]["tasks"]
     assert all(rows[DECODER]["unparsable"] == 1 for rows in silent.values())
     assert silent["diagnosis"][DECODER]["accuracy"] == 0
     for name in ("walking speed", "Berg Balance score"):
@@ -159,7 +169,7 @@ def test_right_and_silent_answers_are_scored_as_such(monkeypatch, model, records
 
 
 def test_constrained_answers_all_parse(model, untrained, records):
-    metrics, answered = evaluate(model, records, constrained=True)
+    metrics, answered = evaluate(model, records, ways=["constrained"], baselines=QUICK)
     assert (untrained[0]["answers"], metrics["answers"]) == ("free", "constrained")
     assert all(rows[DECODER]["unparsable"] == 0 for rows in metrics["tasks"].values())
     assert all(rows[DECODER]["unparsable"] == 1 for rows in untrained[0]["tasks"].values())
@@ -171,7 +181,9 @@ def test_constrained_answers_all_parse(model, untrained, records):
 
 def test_probabilities_are_of_the_options_of_labels(model, untrained, records):
     test = records.read("test")
-    answered = answering.answer_records(model, test, probabilities=True)
+    asked = questions_about(test)
+    found = Answering(model).probabilities(asked)
+    answered = beside_truth(asked, [a.answer for a in untrained[1]], found, "free")
     assert [dataclasses.replace(a, probabilities=None) for a in answered] == untrained[1]
     for a in answered:
         if isinstance(BY_NAME[a.task].answer, Choice):
@@ -228,7 +240,7 @@ def test_records_of_another_tokenizer_are_refused(model, records):
 def test_a_label_that_no_answer_can_match_is_refused(model, records):
     wrong = dataclasses.replace(records.read("test")[0], labels={"activity": "timed up and go", "diagnosis": "gout"})
     with pytest.raises(InputError, match="task diagnosis, column diagnosis: label 'gout'"):
-        answering.answer_records(model, [wrong])
+        questions_about([wrong])
 
 
 def test_an_empty_split_is_refused(monkeypatch, model, records):
@@ -258,3 +270,134 @@ def test_results_are_valid_json(untrained, tmp_path):
     assert "decoder trained at commit 0123abcd" in (tmp_path / "eval" / "tables.tex").read_text()
     lines = (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=no_constant) for line in lines] == [dataclasses.asdict(a) for a in answered]
+
+
+@pytest.fixture(scope="module")
+def three_ways(model, records, tmp_path_factory):
+    """Every way to answer, with what was kept."""
+    kept = Kept(tmp_path_factory.mktemp("eval") / "kept")
+    return kept, *evaluate(model, records, ways=answering.WAYS, baselines=QUICK, kept=kept)
+
+
+def test_ways_to_answer_stand_side_by_side(three_ways, untrained, records):
+    """The same questions in each; scored answers are the likeliest options, and of times there are none."""
+    _, metrics, answered = three_ways
+    names = ["decoder (free)", "decoder (constrained)", "decoder (scored)"]
+    assert metrics["decoders"] == names and metrics["answers"] == "free, constrained, scored"
+    by_way = {way: [a for a in answered if a.way == way] for way in answering.WAYS}
+    assert by_way["free"] == untrained[1]
+    assert [(a.task, a.trial, a.question) for a in by_way["constrained"]] == [
+        (a.task, a.trial, a.question) for a in untrained[1]
+    ]
+    left_out = {"Timed Up and Go time"}
+    assert {a.task for a in untrained[1]} - {a.task for a in by_way["scored"]} == left_out
+    assert metrics["absent"] == {names[2]: "more than 1000 values to score: Timed Up and Go time"}
+    for task, by_model in metrics["tasks"].items():
+        assert list(by_model) == [*(names[:2] if task in left_out else names), *QUICK]
+        mine = {way: [a for a in said if a.task == task] for way, said in by_way.items()}
+        for way, name in zip(answering.WAYS, names, strict=True):
+            if mine[way]:
+                sums = terms(BY_NAME[task], [a.truth for a in mine[way]], [a.parsed for a in mine[way]], 0.0).sum(0)
+                assert by_model[name]["unparsable"] == float(scores(BY_NAME[task], sums)["unparsable"])
+        assert metrics["details"][task]["differences"][LINEAR].keys() == {k for k in by_model[names[0]] if k != "n"}
+
+
+def test_scored_answers_are_the_likeliest_of_all_that_are_allowed(three_ways, model, records):
+    """Of labels by their probabilities; of numbers by the log-probability of every value, one by one."""
+    scored = [a for a in three_ways[2] if a.way == "scored"]
+    codes = {r.trial: np.array(r.views[0]) for r in records.read("test")}
+    for a in scored[:6]:
+        task = BY_NAME[a.task]
+        if isinstance(task.answer, Choice):
+            (chances,) = answering.label_probabilities(model, [codes[a.trial]], [a.question], task)
+            assert a.answer == max(chances, key=chances.get)
+    berg = next(a for a in scored if a.task == "Berg Balance score")
+    task, renderer = BY_NAME[berg.task], Renderer(model.vocabulary)
+    prompt = (renderer.context((model.reads(codes[berg.trial]),)), renderer.question(berg.question))
+    alone = [
+        float(score_answers(model.config, model.params, [prompt], [renderer.answer(text)])[0, 0])
+        for text in task.answer.allowed
+    ]
+    assert berg.answer == task.answer.allowed[int(np.argmax(alone))]
+
+
+def test_values_are_scored_alike_in_one_pass_and_in_many(monkeypatch, model, records):
+    record = next(r for r in records.read("test") if "berg_score" in r.labels)
+    about = [np.array(record.views[0])], ["Which Berg Balance score fits?"], BY_NAME["Berg Balance score"]
+    whole = answering.allowed_scores(model, *about)
+    monkeypatch.setattr(answering, "MOST_ANSWERS", 20)
+    assert whole.shape == (1, 57)
+    assert answering.allowed_scores(model, *about) == pytest.approx(whole, abs=1e-4)
+
+
+def test_only_scored_leaves_out_what_it_cannot_score(three_ways, model, records):
+    metrics, answered = evaluate(model, records, ways=["scored"], baselines=QUICK, kept=three_ways[0])
+    assert "Timed Up and Go time" not in metrics["tasks"] and metrics["decoders"] == [DECODER]
+    assert answered == [a for a in three_ways[2] if a.way == "scored"]
+
+
+def test_the_same_command_takes_what_was_kept(monkeypatch, three_ways, model, records):
+    kept, metrics, answered = three_ways
+
+    def again(*_, **__):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(answering, "ask", again)
+    monkeypatch.setattr(answering, "score_answers", again)
+    monkeypatch.setattr(OnSummary, "fit", again)
+    found = evaluate(model, records, ways=answering.WAYS, baselines=QUICK, kept=kept)
+    assert found[1] == answered and json.dumps(found[0]) == json.dumps(metrics)
+    # Another decoder, at another step say, and other records have answers of their own.
+    moved = dataclasses.replace(model, params=jax.tree.map(lambda x: x + 1e-3, model.params))
+    with pytest.raises(AssertionError, match="asked again"):
+        evaluate(moved, records, baselines=QUICK, kept=kept)
+    with pytest.raises(AssertionError, match="asked again"):
+        evaluate(model, records, "validation", baselines=QUICK, kept=kept)
+    monkeypatch.undo()
+
+
+def test_a_stop_loses_no_more_than_what_was_under_way(monkeypatch, model, untrained, records, tmp_path):
+    """Stopped after the first of three parts and, when gone on with, while a baseline is fitted."""
+    monkeypatch.setattr(answering, "PART", 2)
+    asked, real = [], answering.ask
+
+    def ask(model, codes, questions, tasks):
+        if len(asked) == 1:
+            asked.append(0)
+            raise KeyboardInterrupt
+        asked.append(len(questions))
+        return real(model, codes, questions, tasks)
+
+    monkeypatch.setattr(answering, "ask", ask)
+    kept = Kept(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, records, baselines=QUICK, kept=kept)
+    fitted, fit = [], OnSummary.fit
+
+    def stopped(self, tasks, train):
+        fitted.append(self.name)
+        if fitted == [CONSTANT, LINEAR]:
+            raise KeyboardInterrupt
+        return fit(self, tasks, train)
+
+    monkeypatch.setattr(OnSummary, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, records, baselines=QUICK, kept=kept)
+    metrics, answered = evaluate(model, records, baselines=QUICK, kept=kept)
+    assert fitted == [CONSTANT, LINEAR, LINEAR]
+    assert sum(asked) == len(answered) and len(asked) == 4
+    assert answered == untrained[1] and metrics["tasks"]["activity"] == untrained[0]["tasks"]["activity"]
+
+
+def test_what_baselines_lack_and_how_people_were_divided_is_in_the_results(monkeypatch, model, records):
+    monkeypatch.setitem(records.manifest, "splits_by", "kfold:5:0")
+    metrics = evaluate(model, records, baselines=["MiniRocket", "linear"])[0]
+    assert metrics["absent"] == {"MiniRocket": "sees continuous recordings: needs --cohort"}
+    assert metrics["splits"] == "kfold:5:0"
+    assert list(metrics["tasks"]["activity"]) == [DECODER, CONSTANT, LINEAR]
+
+
+@pytest.mark.parametrize("ways", [["free", "loud"], [], ["free", "free"]])
+def test_ways_that_there_are_not_are_refused(model, records, ways):
+    with pytest.raises(InputError, match="--answers .*expected some of free, constrained, scored, each once"):
+        evaluate(model, records, ways=ways)

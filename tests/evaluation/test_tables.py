@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from biomechjax.evaluation.comparison import compare
-from biomechjax.evaluation.tables import MODELS, latex_tables, print_tables, standing, write_csv
+from biomechjax.evaluation.tables import latex_tables, print_tables, standing, write_csv
 from biomechjax.tasks.registry import BY_NAME
 
-MEAN, LINEAR, TREES = MODELS[1:]
+MEAN, LINEAR, TREES = "majority/mean", "linear", "extra trees"
+MODELS = ("decoder", MEAN, LINEAR, TREES)
 
 
 def results(people: int) -> dict:
@@ -41,6 +42,9 @@ def results(people: int) -> dict:
         "data": "clinic_1 & 100%",
         "simulated": True,
         "split": "test",
+        "splits": "kfold:5:0",
+        "decoders": ["decoder"],
+        "absent": {"MiniRocket": "needs --cohort"},
         "answers": "free",
         "participants": people,
         "git_commit": "abc_def",
@@ -62,10 +66,14 @@ def printed(metrics) -> str:
     return console.file.getvalue()
 
 
-def row(text: str, table: str, task: str) -> list[str]:
-    mine = text[text.index(f"{table.capitalize()}. ") :]
-    line = next(line for line in mine.splitlines() if line.startswith(f"│ {task} "))
-    return [cell.strip() for cell in line.strip("│").split("│")]
+def column(text: str, table: str, task: str) -> dict[str, list[str]]:
+    """The cells of a task in a table, by model, with the cell below."""
+    lines = text[text.index(f"{table}. ") :].split("└")[0].splitlines()
+    heads = [[c.strip() for c in line.split("┃")[1:-1]] for line in lines if line.startswith("┃")]
+    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    place = [" ".join(words).strip() for words in zip(*heads, strict=True)].index(task)
+    below = [*rows[1:], rows[-1]]
+    return {row[0]: [row[place], other[place]] for row, other in zip(rows, below, strict=True) if row[0]}
 
 
 def test_the_standing_of_a_model():
@@ -81,25 +89,78 @@ def test_the_standing_of_a_model():
 
 def test_the_screen_marks_whom_the_decoder_does_not_beat(of_forty):
     text = printed(of_forty)
-    assert text.count("clinic_1 & 100% (SIMULATED people): 40 participants of the test split, free answers") == 3
-    accuracy, macro = row(text, "labels", "affected side")[4:8], row(text, "labels", "affected side")[8:]
-    assert accuracy == ["0.67 [0.67, 0.67]", "0.00", "0.67†", "1.00‡"]
+    people = "clinic_1 & 100% (SIMULATED people): 40 participants of the test split (kfold:5:0), free answers"
+    assert re.sub(r"\s+", " ", text).count(people) == 5
+    accuracy, macro = (column(text, f"Labels: {score}", "affected side") for score in ("accuracy", "macro-F1"))
+    assert list(accuracy) == ["n", "people", *MODELS]
+    assert (accuracy["n"][0], accuracy["people"][0]) == ("120", "40")
+    assert accuracy["decoder"] == ["0.67", "[0.67, 0.67]"]
+    assert [accuracy[m][0] for m in (MEAN, LINEAR, TREES)] == ["0.00", "0.67†", "1.00‡"]
     low, high = of_forty["details"]["affected side"]["intervals"]["decoder"]["macro_f1"]
-    assert macro[0] == f"{of_forty['tasks']['affected side']['decoder']['macro_f1']:.2f} [{low:.2f}, {high:.2f}]"
-    assert high - low > 0.01 and [cell[-1] for cell in macro[2:]] == ["†", "‡"]
-    speed = row(text, "numbers", "walking speed")
-    assert speed[:4] == ["walking speed", "120", "40", "0.000"]
-    assert speed[4] == "0.07 [0.07, 0.07]" and speed[7] == "0.02‡" and speed[9] == "-"
-    agreement = row(text, "agreement", "walking speed")
-    assert agreement[6] == "0.07 [0.07, 0.07]" and agreement[7] == "-0.12 to 0.25"
-    assert agreement[8] == "0.67 [0.67, 0.67] in 0.1 m/s"
-    assert row(text, "agreement", "cadence")[8] == "-"
+    value = of_forty["tasks"]["affected side"]["decoder"]["macro_f1"]
+    assert macro["decoder"] == [f"{value:.2f}", f"[{low:.2f}, {high:.2f}]"]
+    assert high - low > 0.01 and [macro[m][0][-1] for m in (LINEAR, TREES)] == ["†", "‡"]
+    speed = column(text, "Numbers: MAE", "walking speed")
+    assert speed["decoder"] == ["0.07", "[0.07, 0.07]"] and speed[TREES][0] == "0.02‡"
+    assert column(text, "Numbers: Pearson r", "cadence")["decoder"] == ["-", ""]
+    assert column(text, "Numbers: Pearson r", "walking speed")[MEAN][0] == "-"
+
+
+def agreement(text: str, task: str) -> list[str]:
+    line = next(line for line in text[text.index("Agreement. ") :].splitlines() if line.startswith(f"│ {task} "))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_the_screen_shows_the_decoders_agreement(of_forty):
+    speed = agreement(printed(of_forty), "walking speed")
+    assert speed[:5] == ["walking speed", "decoder", "120", "40", "0.000"]
+    assert speed[7] == "0.07 [0.07, 0.07]" and speed[8] == "-0.12 to 0.25"
+    assert speed[9] == "0.67 [0.67, 0.67] in 0.1 m/s"
+    assert agreement(printed(of_forty), "cadence")[9] == "-"
 
 
 def test_of_few_people_no_interval_is_shown():
     text = printed(results(3))
-    assert row(text, "labels", "affected side")[4:8] == ["0.67 [-]", "0.00?", "0.67?", "1.00?"]
+    found = column(text, "Labels: accuracy", "affected side")
+    assert found["decoder"] == ["0.67", "[-]"]
+    assert [found[m][0] for m in (MEAN, LINEAR, TREES)] == ["0.00?", "0.67?", "1.00?"]
     assert "fewer than 8 people" in re.sub(r"\s+", " ", text)
+
+
+def test_who_is_not_there_is_told(of_forty):
+    told = "Not there: MiniRocket: needs --cohort."
+    assert re.sub(r"\s+", " ", printed(of_forty)).count(told) == 4
+    assert latex_tables(of_forty, "trained").count(told) == 4
+    assert "Not there" not in printed(of_forty | {"absent": {}})
+
+
+def test_any_models_and_ways_to_answer_have_rows_of_their_own(of_forty):
+    """A second decoder is marked as any other; one that has no answer to a task has a dash there."""
+
+    def renamed(by_model: dict, names: dict) -> dict:
+        return {names.get(model, model): of for model, of in by_model.items()}
+
+    names = {"decoder": "decoder (free)", TREES: "decoder (scored)", MEAN: "a much longer name of a baseline"}
+    metrics = of_forty | {
+        "decoders": ["decoder (free)", "decoder (scored)"],
+        "tasks": {t: renamed(m, names) for t, m in of_forty["tasks"].items()},
+        "details": {
+            t: {
+                k: renamed(v, names) if k in ("intervals", "differences", "bland_altman") else v
+                for k, v in about.items()
+            }
+            for t, about in of_forty["details"].items()
+        },
+    }
+    del metrics["tasks"]["cadence"]["decoder (scored)"]
+    text = printed(metrics)
+    assert max(map(len, text.splitlines())) <= 200
+    accuracy, error = column(text, "Labels: accuracy", "affected side"), column(text, "Numbers: MAE", "cadence")
+    assert list(accuracy)[2:] == ["decoder (free)", "decoder (scored)", names[MEAN], LINEAR]
+    assert accuracy["decoder (scored)"] == ["1.00‡", "[1.00, 1.00]"]
+    assert error["decoder (scored)"] == ["-", ""]
+    assert agreement(text, "walking speed")[1] == "decoder (free)"
+    assert text.count("│ cadence ") == 1 and text.count("│ walking speed ") == 2
 
 
 def test_csv_holds_every_figure_with_its_interval(of_forty, tmp_path):
@@ -128,10 +189,10 @@ def test_csv_holds_every_figure_with_its_interval(of_forty, tmp_path):
 
 def test_latex_is_whole_and_escaped(of_forty):
     text = latex_tables(of_forty, "tr_ained")
-    assert text.count("\\begin{table*}") == text.count("\\end{table*}") == text.count("\\bottomrule") == 3
-    assert text.count("clinic\\_1 \\& 100\\% (SIMULATED people): 40 participants") == 3
+    assert text.count("\\begin{table*}") == text.count("\\end{table*}") == text.count("\\bottomrule") == 5
+    assert text.count("clinic\\_1 \\& 100\\% (SIMULATED people): 40 participants") == 5
     provenance = "Code at commit abc\\_def, decoder trained at commit tr\\_ained, data sha256 0123456789ab."
-    assert text.count(provenance) == 3
+    assert text.count(provenance) == 5
     assert "walking speed 0.1 m/s, minimal clinically important difference: Perera et al. 2006" in text
     assert "cadence" not in text[text.index("Tolerances") :].split("}")[0]
     assert not re.search(r"(?<!\\)[%#]", text.split("\n", 1)[1])
@@ -140,5 +201,12 @@ def test_latex_is_whole_and_escaped(of_forty):
         lines = [line for line in table.splitlines() if line.endswith("\\\\")]
         assert len(lines) >= 3
         assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)}
-    assert "0.67$^\\dagger$ & 1.00$^\\ddagger$" in text
+    assert "linear & 0.67$^\\dagger$ \\\\" in text and "extra trees & 1.00$^\\ddagger$ \\\\" in text
+    assert [m for m in re.findall(r"label{tab:(.*?)}", text)] == [
+        "accuracy",
+        "macro-f1",
+        "mae",
+        "pearson-r",
+        "agreement",
+    ]
     assert "SIMULATED" not in latex_tables(of_forty | {"simulated": False}, "tr_ained")

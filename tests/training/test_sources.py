@@ -28,7 +28,7 @@ def moved(split: str) -> list[dict]:
 def test_rows_hold_people_of_all_folders(records_folder, tmp_path):
     other = written(tmp_path, tiny.PEOPLE[:1], name="one walker")
     sources = open_sources([records_folder, other])
-    trained = [training_records(source, 1) for source in sources]
+    trained = [training_records(source, EXPERIMENT) for source in sources]
     assert [len(of) for of in trained] == [9, 3]
     assert {r.trial for r in trained[1]} < {r.trial for r in trained[0]}  # two people of one name
     assert not {r.participant for r in trained[0]} & {r.participant for r in trained[1]}

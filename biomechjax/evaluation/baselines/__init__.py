@@ -1,0 +1,1 @@
+"""What the decoder is held against: other models of the same questions, fitted on the same training participants."""
