@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 import jax
@@ -62,7 +63,8 @@ def join_processes(processes: Processes) -> None:
     if processes.count == 1 or (not anything and "1" in map(os.environ.get, COUNTS)):
         return
     try:
-        jax.distributed.initialize(*given.values(), shutdown_timeout_seconds=SHUTDOWN_S)  # type: ignore[arg-type]
+        initialize = partial(jax.distributed.initialize, shutdown_timeout_seconds=SHUTDOWN_S)
+        initialize(*given.values())  # type: ignore[arg-type]
         # Devices wait for the others two minutes, and gloo half a minute, when first used: best while all are here.
         multihost_utils.sync_global_devices("joined")
     except ValueError as e:
