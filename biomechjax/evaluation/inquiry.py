@@ -31,14 +31,12 @@ class Movement:
         recording: in a format that the model reads.
         codes: its tokens.
         read_s: how many seconds of it the model reads.
-        speed_m_s: as `straight_line_speed`, measured and not the model's; None where it cannot be.
         notes: of the reader and of what the model is.
     """
 
     recording: Recording
     codes: np.ndarray
     read_s: float
-    speed_m_s: float | None
     notes: tuple[str, ...]
 
 
@@ -64,7 +62,7 @@ def open_movement(model: TrainedDecoder, recording: Recording) -> Movement:
     if model.run.get("simulated"):
         notes.append(SIMULATED)
     codes = model.tokenizer.encode([recording])[0]
-    return Movement(recording, codes, read_s, straight_line_speed(recording), tuple(notes))
+    return Movement(recording, codes, read_s, tuple(notes))
 
 
 def reply(
@@ -98,10 +96,9 @@ def reply(
     ]
 
 
-def movement_json(movement: Movement) -> dict[str, Any]:
-    """What is known of a movement, as JSON values: file, format, seconds, rate_hz, channels, channels_recorded, tokens,
-    read_seconds, measured_speed_m_s (null where it cannot be measured) and notes."""
-    recording = movement.recording
+def recording_json(recording: Recording) -> dict[str, Any]:
+    """What is known of a recording without a model, as JSON values: file, format, seconds, rate_hz, channels,
+    channels_recorded, measured_speed_m_s (null where it cannot be measured) and notes."""
     return {
         "file": recording.source,
         "format": recording.format.name,
@@ -109,11 +106,15 @@ def movement_json(movement: Movement) -> dict[str, Any]:
         "rate_hz": recording.rate_hz,
         "channels": recording.format.size,
         "channels_recorded": int(recording.observed.sum()),
-        "tokens": len(movement.codes),
-        "read_seconds": movement.read_s,
-        "measured_speed_m_s": movement.speed_m_s,
-        "notes": list(movement.notes),
+        "measured_speed_m_s": straight_line_speed(recording),
+        "notes": list(recording.notes),
     }
+
+
+def movement_json(movement: Movement) -> dict[str, Any]:
+    """`recording_json` in the model's format, with tokens, read_seconds, and notes on what the model is."""
+    about_model = {"tokens": len(movement.codes), "read_seconds": movement.read_s, "notes": list(movement.notes)}
+    return recording_json(movement.recording) | about_model
 
 
 def reply_json(found: Reply) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def movement_lines(movement: Movement) -> Iterator[str]:
     channels = f"{recording.observed.sum()} of {recording.format.size} channels"
     length = f"{recording.duration_s:.2f} s at {recording.rate_hz:.4g} Hz"
     yield f"{recording.source}: format {recording.format.name}, {length}, {channels}, {len(movement.codes)} tokens"
-    if (speed := movement.speed_m_s) is not None:
+    if (speed := straight_line_speed(recording)) is not None:
         yield f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame"
 
 

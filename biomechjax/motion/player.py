@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from biomechjax.motion.stick import StickFigure
+from biomechjax.motion.figure import StickFigure
 
 FASTEST_HZ = 30.0
 LONGEST_S = 120.0

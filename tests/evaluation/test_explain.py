@@ -33,6 +33,7 @@ from biomechjax.evaluation.inquiry import (
     window_lines,
 )
 from biomechjax.language.decoder import Decoder
+from biomechjax.motion.travel import straight_line_speed
 from biomechjax.tasks.registry import BY_NAME, TASKS, task_of
 from biomechjax.training.trained import TrainedDecoder
 
@@ -163,14 +164,14 @@ def test_as_text_and_as_json(model):
     movement = open_movement(model, walk)
     (found,) = reply(model, movement, ["Is there an impairment?"], explained=True)
     values = json.loads(json.dumps([movement_json(movement), reply_json(found)], allow_nan=False))
-    assert values[0]["measured_speed_m_s"] == pytest.approx(movement.speed_m_s)
+    assert values[0]["measured_speed_m_s"] == pytest.approx(straight_line_speed(walk))
     assert values[0]["channels_recorded"] == 8 and values[0]["tokens"] == len(movement.codes)
     mattered = values[1]["explanation"]["seconds_that_mattered"]
     assert [w["change"] for w in mattered] == [w.change for w in found.explanation.windows]
     assert "not what causes it" in values[1]["explanation"]["how"]
     assert "explanation" not in reply_json(dataclasses.replace(found, explanation=None))
     lines = [*movement_lines(movement), *reply_lines(found)]
-    assert lines[0] == f"note: {SIMULATED}" and f"{movement.speed_m_s:.2f} m/s in a straight line" in lines[2]
+    assert lines[0] == f"note: {SIMULATED}" and f"{straight_line_speed(walk):.2f} m/s in a straight line" in lines[2]
     assert lines[4] == f"A: {found.answer}" and lines[-1].startswith("    2.50 -   3.00 s  ")
     options = [line.split()[0] for line in lines[7:9]]
     assert options == sorted(found.explanation.probabilities, key=lambda o: -found.explanation.probabilities[o])
