@@ -110,7 +110,7 @@ def bvh_figure(path: Path | str) -> StickFigure:
             if name.endswith("position"):
                 shift[:, axis] = values
             else:
-                turn = turn @ Rotation.from_euler("xyz"[axis], values).as_matrix()
+                turn = turn @ Rotation.from_euler("xyz"[axis], values[:, None]).as_matrix()
         carried = joint.parent >= 0
         before = turned[joint.parent] if carried else np.eye(3)
         places[:, i] = (before @ shift[:, :, None])[..., 0] + (places[:, joint.parent] if carried else 0)

@@ -23,6 +23,8 @@ from biomechjax.motion.bvh import bvh_figure
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
 
+TOO_MUCH = 3  # the exit status where memory does not suffice
+
 
 def main(folder: str, file: str, out: str, options: str, max_bytes: int, seconds: float) -> None:
     with contextlib.suppress(ImportError):  # Windows has no such limits
@@ -39,6 +41,8 @@ def main(folder: str, file: str, out: str, options: str, max_bytes: int, seconds
     except InputError as e:
         print(json.dumps({"error": str(e)}))
         return
+    except MemoryError:
+        sys.exit(TOO_MUCH)
     about = {"format": recording.format.to_dict(), "rate_hz": recording.rate_hz, "notes": recording.notes}
     arrays: dict[str, Any] = {"values": recording.values, "observed": recording.observed}
     if figure:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import logging
 import os
 import signal
 import sys
@@ -19,8 +18,8 @@ from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.recording import Recording
 from biomechjax.serving.limits import Limits
+from biomechjax.serving.read_child import TOO_MUCH
 
-LOG = logging.getLogger("biomechjax.serving")
 LOADED = 2.0  # times the processor time may pass
 
 
@@ -60,9 +59,10 @@ async def read_in_child(
             await process.wait()
     if said:
         raise InputError(_without_folders(json.loads(said)["error"], file.parent, folder))
-    if process.returncode or not out.is_file():
-        LOG.warning("reading ended with %s: %s", process.returncode, errors.decode(errors="replace")[-500:])
+    if process.returncode == TOO_MUCH or (process.returncode or 0) < 0:  # or a signal, as for too much time
         raise costly
+    if process.returncode:
+        raise RuntimeError(f"reading ended with {process.returncode}: {errors.decode(errors='replace')}")
     with np.load(out, allow_pickle=False) as arrays:
         about = json.loads(arrays["about"].tobytes())
         format = MotionFormat.from_dict(about["format"])
