@@ -35,14 +35,15 @@ def main() -> None:
         import uvicorn
 
         from biomechjax.serving.app import make_app
+        from biomechjax.serving.limits import Limits
         from biomechjax.serving.listen import listen
     except ImportError as e:
         raise InputError(f"serving needs {e.name}; pip install 'biomechjax[serve]'") from e
     logging.basicConfig(format="%(levelname)s: %(message)s")
     socket, url = listen(args.host, args.port)
     with socket:
-        model = TrainedDecoder.load(args.ckpt)
-        app = make_app(model, args.ckpt.resolve().name, args.host)
+        model, limits = TrainedDecoder.load(args.ckpt), Limits()
+        app = make_app(model, args.ckpt.resolve().name, args.host, limits)
         # Not uvloop, which forks where asyncio does not: no good beside JAX's threads.
         config = uvicorn.Config(
             app,
@@ -51,6 +52,7 @@ def main() -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=STOP_S,
+            limit_concurrency=limits.requests,
         )
         # uvicorn stops gracefully at either signal and then passes it on.
         for stop in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,7 @@
 What is refused is {"error": a sentence} with a status of 4xx or 5xx.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -67,6 +68,7 @@ def make_app(model: TrainedDecoder, name: str, host: str, limits: Limits = Limit
         host: the address or name, beside those of loopback, by which requests may name the server.
     """
     desk, about = Desk(limits), _about(model, name, limits)
+    readings = asyncio.Semaphore(limits.readings)
 
     async def recordings(request: Request) -> Response:
         check_sender(request, "application/octet-stream")
@@ -75,7 +77,8 @@ def make_app(model: TrainedDecoder, name: str, host: str, limits: Limits = Limit
             folder = Path(made).resolve()
             places, file = plan(request, folder, limits)
             await receive(request, places, limits)
-            recording, skeleton = await read_in_child(folder, file, options, limits)
+            async with readings:
+                recording, skeleton = await read_in_child(folder, file, options, limits)
         movement, shown = await desk.call(lambda: _look(model, recording, skeleton))
         return JSONResponse(shown | {"key": desk.keep(movement) if movement else None})
 

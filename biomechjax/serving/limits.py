@@ -14,6 +14,8 @@ class Limits:
         upload_s: until an upload has arrived whole.
         reading_s: until its files have been read, of processor time; twice as long may pass.
         reading_bytes: of memory for the process that reads them.
+        readings: uploads that are read at a time; others wait.
+        requests: in progress at a time; others are refused (503).
         question_s: until an answer, the wait for others' answers included.
         waiting: calls of the model that may wait for the one in progress.
         question_characters: of a question.
@@ -25,6 +27,8 @@ class Limits:
     upload_s: float = 120.0
     reading_s: float = 60.0
     reading_bytes: int = 6 * 2**30
+    readings: int = 2
+    requests: int = 32
     question_s: float = 300.0
     waiting: int = 8
     question_characters: int = 500

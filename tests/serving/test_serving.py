@@ -344,6 +344,27 @@ def test_reading_is_bounded(walk: Path, temporary: Path, limits: Limits):
         asyncio.run(read_in_child(walk.parent, walk, ReadOptions(), limits))
 
 
+def test_few_files_are_read_at_a_time(model, monkeypatch):
+    running, most = [], []
+
+    async def slowly(*arguments):
+        running.append(1)
+        most.append(len(running))
+        await asyncio.sleep(0.2)
+        running.pop()
+        raise InputError("enough")
+
+    monkeypatch.setattr(serving_app, "read_in_child", slowly)
+    with serving(model, Limits(readings=2)) as client:
+        found: list[int] = []
+        uploads = [threading.Thread(target=lambda: found.append(client.upload({"a.mot": mot()})[0])) for _ in range(5)]
+        for upload in uploads:
+            upload.start()
+        for upload in uploads:
+            upload.join()
+    assert found == [422] * 5 and max(most) == 2
+
+
 def test_a_recording_comes_out_of_the_child_as_it_is(walk: Path):
     found, skeleton = asyncio.run(read_in_child(walk.parent, walk, ReadOptions(duration_s=9.0), Limits()))
     expected = read_recording(walk, ReadOptions(duration_s=9.0))
