@@ -145,14 +145,14 @@ def test_a_question_has_the_task_whose_wording_it_is(model):
 def test_replies_are_the_answers_and_are_explained_on_request(model):
     walk = tiny.walk(7, 90)
     movement = open_movement(model, walk)
-    questions = ["Is there an impairment?", "And now?"]
+    questions = ["Is there an impairment?", "Well?"]
     plain = reply(model, movement, questions)
     assert [r.answer for r in plain] == ask(model, [movement.codes] * 2, questions)
     assert all(r.explanation is None for r in plain)
-    one, other = reply(model, movement, questions, explained=True, task="affected side")
+    one, other = reply(model, movement, questions, explained=True, task="diagnosis")
     assert (one.answer, other.answer) == tuple(r.answer for r in plain)
-    assert (one.explanation.task, other.explanation.task) == ("impairment", "affected side")
-    assert set(other.explanation.probabilities) == {"none", "left", "right", "both"}
+    assert (one.explanation.task, other.explanation.task) == ("impairment", "diagnosis")
+    assert set(other.explanation.probabilities) == set(BY_NAME["diagnosis"].answer.options)
     with pytest.raises(InputError, match="task 'nosuch'; expected one of activity"):
         reply(model, movement, questions, task="nosuch")
     with pytest.raises(InputError, match="no question"):
