@@ -6,19 +6,28 @@ its frames follow, the flags do.
 """
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 import biomechjax.keep_memory  # noqa: F401  before anything large is imported
 from biomechjax.command import parse, run
-from biomechjax.data.tokenizing import summary
+from biomechjax.data.records import Records
 from biomechjax.errors import InputError
-from biomechjax.evaluation.answers import ask
+from biomechjax.evaluation.explain import NEAREST, OCCLUSION, nearest_trials
+from biomechjax.evaluation.inquiry import (
+    DISCLAIMER,
+    movement_json,
+    movement_lines,
+    open_movement,
+    reply,
+    reply_json,
+    reply_lines,
+)
 from biomechjax.motion.options import ReadOptions
 from biomechjax.motion.readers import read_recording
-from biomechjax.motion.travel import straight_line_speed
 from biomechjax.training.trained import TrainedDecoder
 
 
@@ -30,6 +39,15 @@ class Arguments:
     """Decoder checkpoint, from train.py."""
     motion: Path
     """The recording."""
+    explain: bool = False
+    """Also how likely each answer is that the question's task allows, and which seconds of the movement the answer
+    depends on: each stretch in turn is replaced by a straight line."""
+    task: str | None = None
+    """With --explain: the task of questions that are no wording of a task's, such as "diagnosis"."""
+    data: Path | None = None
+    """Token records, from tokenize_data.py: also the training trials among them that are most like this movement."""
+    json: bool = False
+    """One JSON object instead of text (docs/asking.md)."""
     read: Annotated[ReadOptions, tyro.conf.arg(name="")] = ReadOptions()
 
 
@@ -37,27 +55,32 @@ def main() -> None:
     args = parse(Arguments, __doc__)
     if not args.questions or not all(q.strip() for q in args.questions):
         raise InputError('no question to ask; end the command with one in quotation marks: "How fast do they walk?"')
+    if args.task and not args.explain:
+        raise InputError("--task is for --explain, which shows the answers that the task allows; give both or neither")
     recording = read_recording(args.motion, args.read)
     model = TrainedDecoder.load(args.ckpt)
-    recording = model.tokenizer.readable(recording)
-    codes = model.tokenizer.encode([recording])[0]
-    for note in recording.notes:
-        print(f"note: {note}")
-    channels = f"{recording.observed.sum()} of {recording.format.size} channels"
-    length = f"{recording.duration_s:.2f} s at {recording.rate_hz:.4g} Hz"
-    print(f"{recording.source}: format {recording.format.name}, {length}, {channels}, {len(codes)} tokens")
-    speed = straight_line_speed(recording)
-    if speed is not None:
-        print(f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame")
-    step_s = model.tokenizer.config.frames_per_step / model.tokenizer.config.rate_hz
-    if not model.reads_text and recording.duration_s > (read_s := model.longest * step_s):
-        print(f"note: the model reads only the first {read_s:.1f} s")
-    movement = model.movement(codes, summary(model.tokenizer, recording))
-    if isinstance(movement, str):
-        print(f"the model reads no tokens, but: {movement}")
-    answers = ask(model, [movement] * len(args.questions), args.questions)
-    for question, answer in zip(args.questions, answers, strict=True):
-        print(f"\nQ: {question}\nA: {answer}")
+    movement = open_movement(model, recording)
+    near = nearest_trials(Records(args.data), model.tokenizer, movement.recording) if args.data else ()
+    if not args.json:
+        print("\n".join(movement_lines(movement)))
+    replies = reply(model, movement, args.questions, args.explain, args.task)
+    if args.json:
+        said: dict[str, Any] = {"movement": movement_json(movement), "replies": [reply_json(r) for r in replies]}
+        if args.data:
+            said |= {"nearest_training_trials": [dataclasses.asdict(n) for n in near], "how_nearest": NEAREST}
+        said["model"] = {k: model.run[k] for k in ("cohort", "simulated", "git_commit", "data_hash")}
+        print(json.dumps(said | {"disclaimer": DISCLAIMER}, indent=1, allow_nan=False))
+        return
+    for found in replies:
+        print("", *reply_lines(found), sep="\n")
+    if args.explain:
+        print(f"\n{OCCLUSION}")
+    if args.data:
+        print("\nmost like this movement among the training trials:")
+        for n in near:
+            labels = "; ".join(f"{k}: {v}" for k, v in n.labels.items())
+            print(f"  {n.distance:.2f} apart: {n.participant} {n.trial} ({labels})")
+        print(NEAREST)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How likely each allowed answer is: all answers of a set in one forward pass, as branches of the prompt."""
+"""How likely answers are: all of a set in one forward pass, as branches of the prompt; or of each prompt its own."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -52,6 +52,57 @@ def score_answers(
         found = _score(config, tuple(map(tuple, allowed)), params, tokens, lengths)
         scores[some] = np.asarray(found)[: len(some)]
     return scores
+
+
+def score_own_answers(
+    config: DecoderConfig,
+    params: Params,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Sequence[int]],
+    batch_size: int = 16,
+) -> np.ndarray:
+    """log p of the answer beside each prompt; nothing is compiled anew for other answers of about the same length.
+
+    Args:
+        config: the decoder's shape.
+        params: its parameters.
+        prompts: ids of a context and of a question behind it.
+        answers: for each prompt ids of an answer with the stop id that ends it.
+        batch_size: rows per device call, at most.
+
+    Returns:
+        [prompts] float32, as the columns of `score_answers`.
+
+    Raises:
+        ValueError: a question or an answer is empty, or a prompt holds an id outside the vocabulary.
+    """
+    if not all(map(len, answers)):
+        raise ValueError(f"answer {[len(a) > 0 for a in answers].index(False)} is empty; expected at least its stop id")
+    check_prompts(config, prompts)
+    # The last token of an answer is not read; each token is predicted by the one before it.
+    read = [[*context, *question, *a[:-1]] for (context, question), a in zip(prompts, answers, strict=True)]
+    by_length = sorted(range(len(prompts)), key=lambda i: len(read[i]))
+    scores = np.zeros(len(prompts), np.float32)
+    rows = min(batch_size, len(prompts))
+    for start in range(0, len(prompts), rows or 1):
+        some = by_length[start : start + rows]
+        targets, counts = pad_left([answers[i] for i in some], rows)
+        found = _score_own(config, params, *pad_left([read[i] for i in some], rows), targets, counts)
+        scores[some] = np.asarray(found)[: len(some)]
+    return scores
+
+
+@partial(jax.jit, static_argnums=0)
+def _score_own(
+    config: DecoderConfig, params: Params, tokens: Array, lengths: Array, targets: Array, counts: Array
+) -> Array:
+    """[B] of targets [B, A], the last `counts` [B] of which follow the last columns of tokens [B, T]."""
+    a = targets.shape[1]
+    hidden, _ = Decoder(config).apply({"params": params}, tokens, *places(lengths, tokens.shape[1]))
+    found = log_probs(
+        hidden[:, -a:].reshape(-1, config.width), params["embedding"], targets.reshape(-1), config.logit_soft_cap
+    )
+    return jnp.where(jnp.arange(a) >= a - counts[:, None], found.reshape(-1, a), 0.0).sum(axis=1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -28,8 +28,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from biomechjax.errors import InputError
+from biomechjax.motion.figure import Line, StickFigure, floor_height, letters_of_sides
 from biomechjax.motion.files import read_text
 from biomechjax.motion.format import Channel, MotionFormat
 from biomechjax.motion.gaps import fill_channels, unwrap_seen
@@ -48,7 +50,9 @@ SIZES = {"metres": 1.0, "centimetres": 1e-2, "millimetres": 1e-3}
 @dataclasses.dataclass(frozen=True)
 class _Joint:
     name: str  # "" for the end of a limb
-    place: np.ndarray  # [3] in the file's units, where it is with every rotation 0
+    parent: int  # index of the joint that carries it; -1 for the root
+    offset: np.ndarray  # [3] in the file's units, from that joint, with every rotation 0
+    place: np.ndarray  # [3] the same from the origin of the root's parent
     channels: tuple[str, ...]
 
 
@@ -70,12 +74,12 @@ def read_bvh(path: Path | str) -> Recording:
     """
     path = Path(path)
     lines = read_text(path).splitlines()
-    motion = next((i for i, line in enumerate(lines) if line.strip() == "MOTION"), len(lines))
-    joints = _hierarchy(path, lines[:motion])
+    skeleton = _skeleton_lines(lines)
+    joints = _hierarchy(path, skeleton)
     names = [f"{j.name}.{c}" for j in joints for c in j.channels]
     if len(set(names)) != len(names) or not names:
         raise InputError(f"{path}: {len(names)} channels, {len(set(names))} different; expected each joint once")
-    rate_hz, table = _motion(path, lines, motion, names)
+    rate_hz, table = _motion(path, lines, len(skeleton), names)
     unit, note = _unit(path, joints)
     format = _format(joints)
     values = np.empty_like(table)
@@ -86,12 +90,49 @@ def read_bvh(path: Path | str) -> Recording:
     return Recording(format, rate_hz, values, seen, str(path), (note, *gap_notes))
 
 
+def bvh_figure(path: Path | str) -> StickFigure:
+    """The skeleton of a file as it moves, every joint joined to the one that carries it.
+
+    Axes are taken to be Y up, as most programs write them. Position channels stand instead of the joint's offset.
+
+    Raises:
+        InputError: as `read_bvh`.
+    """
+    path = Path(path)
+    recording, joints = read_bvh(path), _hierarchy(path, _skeleton_lines(read_text(path).splitlines()))
+    unit, columns = _unit(path, joints)[0], recording.format.indices
+    places = np.zeros((len(recording.values), len(joints), 3))
+    turned: list[np.ndarray] = []  # [F, 3, 3] of each joint in the room
+    for i, joint in enumerate(joints):
+        shift, turn = np.repeat(joint.offset[None] * unit, len(places), axis=0), np.eye(3)
+        for name in joint.channels:
+            values, axis = recording.values[:, columns[f"{joint.name}.{name}"]], "XYZ".index(name[0])
+            if name.endswith("position"):
+                shift[:, axis] = values
+            else:
+                turn = turn @ Rotation.from_euler("xyz"[axis], values[:, None]).as_matrix()
+        carried = joint.parent >= 0
+        before = turned[joint.parent] if carried else np.eye(3)
+        places[:, i] = (before @ shift[:, :, None])[..., 0] + (places[:, joint.parent] if carried else 0)
+        turned.append(before @ turn)
+    places[..., 1] -= floor_height(places)
+    names = tuple(j.name or f"{joints[j.parent].name}.end" for j in joints)
+    sides = letters_of_sides(names)
+    lines = tuple(Line((j.parent, i), sides[i]) for i, j in enumerate(joints) if j.parent >= 0)
+    return StickFigure(recording.rate_hz, names, places, lines, notes=("The Y axis of the file is taken to point up.",))
+
+
+def _skeleton_lines(lines: list[str]) -> list[str]:
+    """Those before the motion."""
+    return lines[: next((i for i, line in enumerate(lines) if line.strip() == "MOTION"), len(lines))]
+
+
 def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:
     """The joints in the order of their channels, ends of limbs among them."""
     words = ((number, word) for number, line in enumerate(lines, start=1) for word in line.split())
     _expect(path, words, "HIERARCHY")
     joints: list[_Joint] = []
-    above: list[np.ndarray] = []  # where the joints stand whose braces are open
+    above: list[int] = []  # the joints whose braces are open
     for number, word in words:
         if word == "}" and above:
             above.pop()
@@ -106,10 +147,12 @@ def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:
         name = _next(path, words)[1]
         for expected in ("{", "OFFSET"):
             _expect(path, words, expected)
-        place = np.array([_number(path, *_next(path, words)) for _ in range(3)]) + (above[-1] if above else 0)
+        offset = np.array([_number(path, *_next(path, words)) for _ in range(3)])
+        parent = above[-1] if above else -1
+        place = offset + (joints[parent].place if above else 0)
         channels = () if word == "End" else _channels(path, words)
-        joints.append(_Joint("" if word == "End" else name, place, channels))
-        above.append(place)
+        above.append(len(joints))
+        joints.append(_Joint("" if word == "End" else name, parent, offset, place, channels))
     if above or not joints:
         raise InputError(f"{path}: the hierarchy ends with {len(above)} braces open; the file may be cut off")
     return joints

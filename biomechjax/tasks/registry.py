@@ -217,6 +217,19 @@ TASKS = (
 BY_NAME = {task.name: task for task in TASKS}
 
 
+def task_of(question: str) -> Task | None:
+    """The task that has the question among its wordings, of training or of evaluation; case, blanks and the mark at the
+    end do not matter."""
+    return _BY_WORDING.get(_plain(question))
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.lower().split()).rstrip("?!. ")
+
+
+_BY_WORDING = {_plain(q): t for t in TASKS for q in (*t.questions, *t.held_out_questions)}
+
+
 def at_pace(labels: Labels, pace: float) -> dict[str, str | float]:
     """The labels of a movement that is played at `pace` times its own."""
     changes = {t.label: pace**t.answer.pace for t in TASKS if isinstance(t.answer, Number)}

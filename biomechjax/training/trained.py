@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike
 
 from biomechjax.data.examples import Segment
 from biomechjax.data.mixture import TEXT
+from biomechjax.data.tokenizing import summary
 from biomechjax.data.words import in_words
 from biomechjax.errors import InputError
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary
+from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training.checkpoint import read_config, restore_params
 from biomechjax.training.config import AdaptConfig
@@ -49,6 +51,16 @@ class TrainedDecoder:
             InputError: as `in_words`.
         """
         return in_words(self.tokenizer, summary) if self.reads_text else codes
+
+    def movements(self, recordings: Sequence[Recording]) -> list[Segment]:
+        """Recordings of formats that the model knows, as `reads` takes them.
+
+        Raises:
+            InputError: as `in_words`.
+        """
+        if self.reads_text:
+            return [in_words(self.tokenizer, summary(self.tokenizer, r)) for r in recordings]
+        return list(self.tokenizer.encode(recordings))
 
     def reads(self, movement: Segment) -> Segment:
         """What the model reads of a movement, as in training: its words, or the codes that it knows."""

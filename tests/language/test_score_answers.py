@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_generate import END, PROMPTS, SETS, logits_behind
 
-from biomechjax.language.score_answers import MOST_ANSWERS, score_answers
+from biomechjax.language.score_answers import MOST_ANSWERS, score_answers, score_own_answers
 
 ALLOWED = [*SETS[0], (END,)]
 
@@ -43,6 +43,17 @@ def test_as_many_answers_as_branches(config, params):
     np.testing.assert_allclose(found[0, -1], alone(config, params, PROMPTS[0], most[-1]), atol=1e-4)
     with pytest.raises(ValueError, match="64 allowed answers; expected 1 to 63"):
         score_answers(config, params, PROMPTS, [*most, (90, END)])
+
+
+def test_own_answers_score_as_one_sequence_at_a_time(config, params):
+    """Answers of one to many tokens in one batch, behind prompts of all lengths."""
+    own = [ALLOWED[i % len(ALLOWED)] for i in range(len(PROMPTS))]
+    expected = [alone(config, params, *pair) for pair in zip(PROMPTS, own, strict=True)]
+    for batch_size in (16, 2):
+        np.testing.assert_allclose(score_own_answers(config, params, PROMPTS, own, batch_size), expected, atol=1e-4)
+    assert len({len(answer) for answer in own}) > 2
+    with pytest.raises(ValueError, match="answer 1 is empty"):
+        score_own_answers(config, params, PROMPTS[:2], [ALLOWED[0], ()])
 
 
 def test_no_prompts(config, params):

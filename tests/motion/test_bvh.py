@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from biomechjax.errors import InputError
+from biomechjax.motion.bvh import bvh_figure
 from biomechjax.motion.readers import read_recording
 from biomechjax.motion.recording import Recording
 
@@ -83,6 +84,23 @@ def test_mirror_is_the_reflection_of_every_joint(tmp_path: Path):
         other = name.replace("Left", "?").replace("Right", "Left").replace("?", "Right")
         np.testing.assert_allclose(there[other], here[name] * [-1, 1, 1], atol=1e-5)
     assert np.ptp(here["LeftFoot"], axis=0).min() > 0.05
+
+
+def test_the_figure_has_every_joint_where_it_is_over_a_floor(tmp_path: Path):
+    path = write(tmp_path / "a.bvh")
+    figure, places = bvh_figure(path), positions(read_recording(path))
+    ends = ["LeftFoot.end", "RightFoot.end", "Head.end"]
+    assert sorted(figure.names) == sorted([*BONES, *ends]) and figure.rate_hz == pytest.approx(30, rel=1e-5)
+    drawn = dict(zip(figure.names, np.moveaxis(figure.places, 1, 0), strict=True))
+    floor = places["Hips"][0, 1] - drawn["Hips"][0, 1]
+    for name, place in places.items():
+        np.testing.assert_allclose(drawn[name], place - [0, floor, 0], atol=1e-5)
+    assert (figure.places[..., 1].min(axis=1) < 0).mean() == pytest.approx(0.05, abs=0.02)
+    np.testing.assert_allclose(np.linalg.norm(drawn["Head.end"] - drawn["Head"], axis=1), 0.01, atol=1e-6)
+    lines = {(figure.names[a], figure.names[b]): line.side for line in figure.lines for a, b in [line.points]}
+    expected = {(parent, name): name[0].lower() for name, (parent, _) in BONES.items() if parent}
+    expected |= {(end.removesuffix(".end"), end): end[0].lower() for end in ends}
+    assert lines == {pair: side if side in "lr" else "m" for pair, side in expected.items()}
 
 
 @pytest.mark.parametrize(
