@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import mujoco
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +20,7 @@ from biomechjax.motion.features import with_heading_first, with_heading_last
 from biomechjax.motion.format import CANONICAL
 from biomechjax.motion.gait import cycles
 from biomechjax.motion.recording import Recording
+from biomechjax.motion.stick import body_lines, body_places
 
 PERCENT = np.linspace(0, 100, 51)
 COLOURS = ("tab:red", "tab:blue")  # right, left
@@ -223,19 +225,10 @@ def _stick_figure(feet: Feet, frame: int) -> np.ndarray:
         between = np.asarray(places) - pelvis
         return np.stack([ahead(between, feet.facing[frame]), between[..., 1] + _pelvis_height(feet, frame)], axis=-1)
 
-    def line(places: list[np.ndarray], colour: str) -> None:
-        axis.plot(*flat(np.stack(places)).T, color=colour, linewidth=2, solid_capstyle="round")
-
-    joint = dict(zip((s.name for s in skeleton().segments), np.asarray(feet.pose.joints[frame]), strict=True))
-    for side in (1, 0):  # the right side is nearer
-        s = f"_{'rl'[side]}"
-        heel, ball, toe, hand = (
-            np.asarray(x[frame, side]) for x in (feet.pose.heels, feet.pose.balls, feet.pose.toes, feet.pose.hands)
-        )
-        leg = [joint[f"{n}{s}"] for n in ("femur", "tibia", "talus")]
-        line([pelvis, *leg, heel, ball, toe], COLOURS[side])
-        line([joint["head"], *(joint[f"{n}{s}"] for n in ("humerus", "ulna", "hand")), hand], COLOURS[side])
-    line([pelvis, joint["torso"], joint["head"], np.asarray(feet.pose.head[frame])], "black")
+    places = flat(body_places(jax.tree.map(lambda x: x[frame], feet.pose)))
+    for line in body_lines(np.ones(len(skeleton().axes), bool)):
+        colour = dict(zip("rlm", (*COLOURS, "black"), strict=True))[line.side]
+        axis.plot(*places[list(line.points)].T, color=colour, linewidth=2, solid_capstyle="round")
     axis.axhline(0, color="0.7", linewidth=1)
     axis.set(xlim=(-0.62 * feet.height_m, 0.62 * feet.height_m), ylim=(-0.1 * feet.height_m, 1.14 * feet.height_m))
     axis.axis("off")
