@@ -13,6 +13,7 @@ from biomechjax.evaluation.answers import Answered, answer_records
 from biomechjax.evaluation.baselines import CONSTANT, baseline_answers
 from biomechjax.evaluation.calibration import calibration
 from biomechjax.evaluation.comparison import compare
+from biomechjax.evaluation.groups import by_group
 from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
 from biomechjax.evaluation.tables import DECODER, latex_tables, write_csv
 from biomechjax.provenance import git_commit
@@ -34,8 +35,8 @@ def evaluate(
 
     Returns:
         Metrics {"data", "simulated", "split", "answers", "participants", "git_commit" (of this code), "data_hash",
-        "bootstrap", "tasks": {task: {model: {metric: value}}}, "details": {task: what `compare` says beside, and of
-        labels whose probabilities were asked for "calibration"}}, and the decoder's answers.
+        "bootstrap", "tasks": {task: {model: {metric: value}}}, "details": {task: what `compare` says beside, "groups"
+        of `by_group`, and of labels whose probabilities were asked for "calibration"}}, and the decoder's answers.
 
     Raises:
         InputError: the records hold other codes than the decoder read in training, or the split is empty.
@@ -59,6 +60,8 @@ def evaluate(
         fallback = constant if isinstance(constant, float) else 0.0
         people, truth = [a.participant for a in mine], [a.truth for a in mine]
         tasks[task.name], details[task.name] = compare(task, people, truth, given, fallback)
+        labels, said = [r.labels for r in asked], given[DECODER]
+        details[task.name]["groups"] = by_group(task, people, labels, truth, said, fallback)
         if isinstance(task.answer, Choice) and probabilities:
             details[task.name]["calibration"] = _calibration(task.answer, mine)
     return {
