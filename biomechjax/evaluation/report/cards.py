@@ -79,8 +79,8 @@ def what_the_model_saw(model: TrainedDecoder) -> str:
     some = f"the first {read} of the {config.tokens_per_step}" if read < config.tokens_per_step else f"all {read}"
     return (
         f"The movements are as the model saw them, not as they were recorded: decoded from {some} codes of each step "
-        f"that it reads, of at most {seconds:.1f} s. The first {LONGEST_S:g} s are shown, at {FASTEST_HZ:g} pictures a "
-        "second or fewer. All bodies have the same size."
+        f"that it reads, of the first {seconds:g} s. Of long ones the first {LONGEST_S:g} s are shown, of all at most "
+        f"{FASTEST_HZ:g} pictures a second. All bodies have the same size."
     )
 
 
@@ -98,8 +98,10 @@ def seen_figure(model: TrainedDecoder, codes: np.ndarray) -> StickFigure:
 def shortened(figure: StickFigure) -> StickFigure:
     """The first LONGEST_S of a figure, every k-th frame so that there are at most FASTEST_HZ."""
     every = int(np.ceil(figure.rate_hz / FASTEST_HZ - 1e-9))
-    kept = figure.places[: int(LONGEST_S * figure.rate_hz) + 1 : every]
-    return dataclasses.replace(figure, places=kept, rate_hz=figure.rate_hz / every)
+    most = int(LONGEST_S * figure.rate_hz) + 1
+    cut = (f"Only the first {LONGEST_S:g} s are shown.",) if len(figure.places) > most else ()
+    kept = figure.places[:most:every]
+    return dataclasses.replace(figure, places=kept, rate_hz=figure.rate_hz / every, notes=(*figure.notes, *cut))
 
 
 def _player(model: TrainedDecoder, codes: np.ndarray, title: str) -> Markup:
