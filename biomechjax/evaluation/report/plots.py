@@ -168,7 +168,7 @@ def inline_svg(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[fl
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(out, format="svg", transparent=True)
     return _for_a_page(out.getvalue(), name, alt)
 
 
