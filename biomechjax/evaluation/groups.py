@@ -1,7 +1,7 @@
 """Whether a model answers worse about some people than about others: its scores by sex, age and diagnosis."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,7 @@ def by_group(
     rows = terms(task, truth, answers, fallback)
     people = np.array(participants)
     return {
-        grouping: {
-            group: _group(task, people, rows, np.array([n == group for n in names])) for group in _ordered(names)
-        }
+        grouping: {group: _group(task, people, rows, np.array([n == group for n in names])) for group in ordered(names)}
         for grouping in GROUPINGS
         if {*(names := [group_of(grouping, row) for row in labels])} != {NOT_RECORDED}
     }
@@ -68,7 +66,7 @@ def age_band(age: str | float) -> str:
     return AGE_BANDS[int(np.searchsorted(AGE_EDGES, years, side="right"))]
 
 
-def _ordered(names: Sequence[str]) -> list[str]:
+def ordered(names: Iterable[str]) -> list[str]:
     """Each group once: bands by age, others by name, those not recorded last."""
     place: Mapping[str, int] = {band: i for i, band in enumerate(AGE_BANDS)}
     return sorted(set(names), key=lambda n: (n == NOT_RECORDED, place.get(n, len(place)), n))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from biomechjax.evaluation.groups import NOT_RECORDED
+from biomechjax.evaluation.groups import NOT_RECORDED, ordered
 from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
 from biomechjax.evaluation.tables import AGREEMENT, DECODER, NO_BETTER, UNTOLD, WORSE, sheets, standing
@@ -35,7 +35,7 @@ def summary_tables(metrics: Mapping[str, Any]) -> list[PageTable]:
         tasks = [name for name, by_model in metrics["tasks"].items() if score in by_model[DECODER]]
         models = tuple(dict.fromkeys(m for name in tasks for m in metrics["tasks"][name]))
         rows = [
-            (_in_unit(t, score), *(_score(metrics, t, m, score) for m in models), *_counts(metrics, t)) for t in tasks
+            (t + _unit(t, score), *(_score(metrics, t, m, score) for m in models), *_counts(metrics, t)) for t in tasks
         ]
         found.append(PageTable(title, ("task", *models, "n", "people", "unparsable"), rows))
     for sheet in sheets(dict(metrics)):
@@ -83,9 +83,9 @@ def group_legend(metrics: Mapping[str, Any]) -> str:
         f"{BEHIND}: worse than about all other people, {AHEAD}: better, {OFF}: another bias, each by the whole "
         f"interval of the difference and each by itself: of {len(told)} differences that have one, "
         f"{sum(map(bool, told))} are marked; with no difference at all about {(1 - b['level']) * len(told):.0f} would "
-        f"be. Of fewer than "
-        f"{b['least_participants']} people nothing is sure, and the cell says how many they are. Groups differ in what "
-        "there is to tell, too: where a label is rare, or numbers vary more, the same model scores otherwise."
+        f"be. Of fewer than {b['least_participants']} people nothing is sure, and the cell says how many they are. "
+        "Groups differ in what there is to tell, too: where a label is rare, or numbers vary more, the same model "
+        "scores otherwise."
     )
 
 
@@ -97,7 +97,7 @@ def _group_table(metrics: Mapping[str, Any], of_task: Mapping[str, Any], groupin
     names = largest(people)
     rows = [
         (
-            _in_unit(f"{task}, {score_words(score)}", score, task),
+            f"{task}, {score_words(score)}{_unit(task, score)}",
             *(_group_score(groups[grouping].get(name), score, metrics) for name in names),
         )
         for task, groups in of_task.items()
@@ -110,18 +110,17 @@ def _group_table(metrics: Mapping[str, Any], of_task: Mapping[str, Any], groupin
 
 
 def largest(people: Mapping[str, int]) -> list[str]:
-    """The MOST_GROUPS groups with the most people, in the order in which they stand."""
-    kept = sorted(people, key=lambda name: -people[name])[:MOST_GROUPS]
-    return [name for name in people if name in kept]
+    """The MOST_GROUPS groups with the most people, as `ordered`."""
+    return ordered(sorted(people, key=lambda name: -people[name])[:MOST_GROUPS])
 
 
 def _group_scores(task: str) -> tuple[str, ...]:
     return ("mae", "bias") if isinstance(BY_NAME[task].answer, Number) else ("accuracy",)
 
 
-def _in_unit(text: str, score: str, task: str = "") -> str:
-    answer = BY_NAME[task or text].answer
-    return f"{text} ({answer.unit})" if isinstance(answer, Number) and score in IN_UNIT else text
+def _unit(task: str, score: str) -> str:
+    answer = BY_NAME[task].answer
+    return f" ({answer.unit})" if isinstance(answer, Number) and score in IN_UNIT else ""
 
 
 def score_words(score: str) -> str:
