@@ -202,12 +202,37 @@ def test_every_model_stands_in_the_summary_with_interval_and_mark(metrics):
     assert speed["unparsable"] == f"{1 / 48:.3f}"
     assert speed[DECODER].startswith(f"{metrics['tasks']['walking speed'][DECODER]['mae']:.2f} [")
     assert table(metrics, "Pearson r")["walking speed"]["majority/mean"] == "-"
-    assert "walking speed" in table(metrics, "The decoder's agreement")
+    agreement = table(metrics, "The decoder's agreement")["walking speed (m/s)"]
+    limits, scores = metrics["details"]["walking speed"]["bland_altman"][DECODER], metrics["tasks"]["walking speed"]
+    assert agreement["RMSE"].startswith(f"{scores[DECODER]['rmse']:.2f} [")
+    assert agreement["ICC(2,1)"].startswith(f"{scores[DECODER]['icc']:.2f} [")
+    assert agreement["bias"].startswith(f"{limits['bias']:.2f} [")
+    assert agreement["limits of agreement"] == f"{limits['low']:.2f} to {limits['high']:.2f}"
+    assert re.fullmatch(r"0.50 \[.*\] in 0.1", agreement["within tolerance"])
     words = rendered(metrics).words
     assert all(
         mark in words for mark in ("†: the decoder is not", "‡: it is significantly worse", "?: no such interval")
     )
     assert f"{value:.2f} [0.50, 0.75]‡" in words
+
+
+def test_of_several_ways_to_answer_the_first_is_shown(metrics):
+    answered = invented.evaluated()[1]
+    other = [dataclasses.replace(a, answer="another way", parsed=None) for a in answered]
+    assert rendered(metrics, answered=answered + other).words == rendered(metrics).words
+    renamed = copy.deepcopy(metrics)
+    for by_model, about in zip(renamed["tasks"].values(), renamed["details"].values(), strict=True):
+        for of in (by_model, about["intervals"], about.get("bland_altman", {}), about.get("per_class", {})):
+            of |= {"decoder (free)": of.pop(DECODER)} if DECODER in of else {}
+        if "confusion" in about:
+            about["confusion"]["counts"]["decoder (free)"] = about["confusion"]["counts"].pop(DECODER)
+        first = {"decoder (free)": by_model.pop("decoder (free)")} | by_model
+        by_model.clear()
+        by_model.update(first)
+    assert (
+        table(renamed, "Accuracy")["impairment"]["decoder (free)"] == table(metrics, "Accuracy")["impairment"][DECODER]
+    )
+    assert rendered(renamed | {"absent": {"aeon": "not installed"}}).words.count("Not there: aeon: not installed.") == 1
 
 
 def test_unfairness_shows(metrics, page):

@@ -45,7 +45,7 @@ def write_report(
     """Writes the page of an evaluation.
 
     Args:
-        metrics, answered: of `evaluate`.
+        metrics, answered: of `evaluate`; where a question was answered in several ways, the page is about the first.
         records: those that were asked about, whose movements are shown.
         model: the one that answered.
         command: what started the evaluation.
@@ -64,6 +64,7 @@ def report(
     """The page as text; arguments as of `write_report`."""
     style = player_style() + (HERE / "page.css").read_text(encoding="utf-8")
     script = player_script()
+    answered = _first_ways(answered)
     worst = worst_answers(answered)
     shown = cards(worst, records, model)
     anchors = {(card.participant, card.trial): card.anchor for card in shown}
@@ -89,6 +90,13 @@ def report(
         origin=_origin(metrics, model.run, command),
         config=json.dumps(model.run, indent=1),
     )
+
+
+def _first_ways(answered: Sequence[Answered]) -> list[Answered]:
+    found: dict[tuple[str, ...], Answered] = {}
+    for one in answered:
+        found.setdefault((one.task, *trial_of(one)), one)
+    return list(found.values())
 
 
 def policy(script: str, style: str) -> str:
@@ -117,12 +125,9 @@ def _notices(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
 
 def _people(metrics: Mapping[str, Any]) -> str:
     kind = "SIMULATED participants" if metrics["simulated"] else "participants"
-    how = {
-        "free": "Answers are generated freely; those that cannot be read count as wrong.",
-        "constrained": "Answers are among those that a task allows.",
-    }
     whom = f"{metrics['participants']} {kind} of the {metrics['split']} split of {metrics['data']}"
-    return f"{whom}. {how[metrics['answers']]}"
+    ways = "free: anything, and what cannot be read counts as wrong; constrained: only what the task allows"
+    return f"{whom}. Answers: {metrics['answers']} ({ways})."
 
 
 def _about_worst(metrics: Mapping[str, Any]) -> str:

@@ -9,12 +9,12 @@ import numpy as np
 from biomechjax.evaluation.groups import NOT_RECORDED, ordered
 from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
-from biomechjax.evaluation.tables import AGREEMENT, DECODER, NO_BETTER, UNTOLD, WORSE, sheets, standing
+from biomechjax.evaluation.tables import NO_BETTER, UNTOLD, WORSE, standing
 from biomechjax.tasks.registry import BY_NAME
 from biomechjax.tasks.task import Number
 
 SCORES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "mae": "Mean absolute error", "pearson_r": "Pearson r"}
-IN_UNIT = ("mae", "bias")
+IN_UNIT = ("mae", "rmse", "bias")
 BEHIND, AHEAD, OFF = "▼", "▲", "≠"
 MOST_GROUPS = 12  # in a table; of more those with the most people
 
@@ -32,29 +32,34 @@ def summary_tables(metrics: Mapping[str, Any]) -> list[PageTable]:
     """For each score a table of tasks by models, and the decoder's agreement with true numbers."""
     found = []
     for score, title in SCORES.items():
-        tasks = [name for name, by_model in metrics["tasks"].items() if score in by_model[DECODER]]
+        tasks = [name for name in metrics["tasks"] if score in metrics["tasks"][name][leading(metrics, name)]]
         models = tuple(dict.fromkeys(m for name in tasks for m in metrics["tasks"][name]))
         rows = [
             (t + _unit(t, score), *(_score(metrics, t, m, score) for m in models), *_counts(metrics, t)) for t in tasks
         ]
         found.append(PageTable(title, ("task", *models, "n", "people", "unparsable"), rows))
-    for sheet in sheets(dict(metrics)):
-        if sheet.name == AGREEMENT:
-            heads = tuple(" ".join(filter(None, head)) for head in sheet.heads)
-            found.append(PageTable("The decoder's agreement with true numbers", heads, sheet.rows))
+    heads = ("task", "RMSE", "ICC(2,1)", "bias", "limits of agreement", "within tolerance")
+    rows = [_agreement(metrics, t) for t, about in metrics["details"].items() if "bland_altman" in about]
+    found.append(PageTable("The decoder's agreement with true numbers", heads, rows))
     return [table for table in found if table.rows]
+
+
+def leading(metrics: Mapping[str, Any], task: str) -> str:
+    """The model that the others are compared with: the decoder, by the name that it has in the metrics of a task."""
+    return next(iter(metrics["tasks"][task]))
 
 
 def summary_legend(metrics: Mapping[str, Any]) -> str:
     """What the brackets and marks mean."""
     b = metrics["bootstrap"]
     level = f"{b['level']:.0%} interval"
+    absent = "; ".join(f"{model}: {reason}" for model, reason in metrics.get("absent", {}).items())
     return (
         f"In brackets: {level} by {b['resamples']} bootstrap resamples of people; [-]: none, as of fewer than "
         f"{b['least_participants']} people. A dash: no value. {NO_BETTER}: the decoder is not significantly better "
         f"than this model; {WORSE}: it is significantly worse ({level} of the paired difference, each by itself); "
         f"{UNTOLD}: no such interval; no mark: it is significantly better. Unparsable: share of the decoder's answers "
-        "that could not be read and count as wrong."
+        "that could not be read and count as wrong." + (f" Not there: {absent}." if absent else "")
     )
 
 
@@ -155,7 +160,7 @@ def with_interval(value: float, interval: Interval) -> str:
 
 
 def _counts(metrics: Mapping[str, Any], task: str) -> tuple[str, ...]:
-    first, people = metrics["tasks"][task][DECODER], metrics["details"][task]["participants"]
+    first, people = metrics["tasks"][task][leading(metrics, task)], metrics["details"][task]["participants"]
     return f"{first['n']:.0f}", str(people), f"{first['unparsable']:.3f}"
 
 
@@ -164,4 +169,18 @@ def _score(metrics: Mapping[str, Any], task: str, model: str, score: str) -> str
         return "-"
     details = metrics["details"][task]
     text = with_interval(metrics["tasks"][task][model][score], details["intervals"][model][score])
-    return text if model == DECODER or text == "-" else text + standing(details["differences"][model][score], score)
+    alone = model == leading(metrics, task) or text == "-"
+    return text if alone else text + standing(details["differences"][model][score], score)
+
+
+def _agreement(metrics: Mapping[str, Any], task: str) -> tuple[str, ...]:
+    model, details = leading(metrics, task), metrics["details"][task]
+    limits, tolerance = details["bland_altman"][model], details["tolerance"]
+    within = f"{_score(metrics, task, model, 'within_tolerance')} in {tolerance['value']:g}" if tolerance else "-"
+    return (
+        task + _unit(task, "rmse"),
+        *(_score(metrics, task, model, score) for score in ("rmse", "icc")),
+        with_interval(limits["bias"], limits["intervals"]["bias"]),
+        f"{limits['low']:.2f} to {limits['high']:.2f}",
+        within,
+    )

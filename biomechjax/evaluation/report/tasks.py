@@ -11,8 +11,7 @@ from markupsafe import Markup
 from biomechjax.evaluation.answers import Answered
 from biomechjax.evaluation.calibration import COVERAGE
 from biomechjax.evaluation.report import plots
-from biomechjax.evaluation.report.tables import PageTable, largest, score_words, with_interval
-from biomechjax.evaluation.tables import DECODER
+from biomechjax.evaluation.report.tables import PageTable, largest, leading, score_words, with_interval
 from biomechjax.tasks.registry import BY_NAME
 from biomechjax.tasks.task import Choice, Number
 
@@ -51,18 +50,18 @@ def anchor_of(task: str) -> str:
 
 def task_part(metrics: Mapping[str, Any], task: str, answered: Sequence[Answered]) -> TaskPart:
     """The part of a task; `answered` are the decoder's answers to it, in the order of the evaluation."""
-    details, scores, anchor = metrics["details"][task], metrics["tasks"][task][DECODER], anchor_of(task)
-    answer = BY_NAME[task].answer
+    details, model, anchor = metrics["details"][task], leading(metrics, task), anchor_of(task)
+    scores, answer = metrics["tasks"][task][model], BY_NAME[task].answer
     is_number = isinstance(answer, Number)
     main = ("mae", "pearson_r") if is_number else ("accuracy", "macro_f1")
-    said = ", ".join(f"{score_words(s)} {with_interval(scores[s], details['intervals'][DECODER][s])}" for s in main)
+    said = ", ".join(f"{score_words(s)} {with_interval(scores[s], details['intervals'][model][s])}" for s in main)
     about = f"The decoder's {scores['n']:.0f} answers about {details['participants']} people: {said}."
     if isinstance(answer, Choice):
-        drawn = _of_labels(details, anchor)
-        classes = _classes(task, details["per_class"][DECODER])
+        drawn = _of_labels(details, model, anchor)
+        classes = _classes(task, details["per_class"][model])
     else:
         about += _tolerance(details["tolerance"])
-        drawn, classes = _of_numbers(answer, details, answered, anchor), None
+        drawn, classes = _of_numbers(answer, details["bland_altman"][model], answered, anchor), None
     metric = main[0]
     label = f"{score_words(metric)} ({answer.unit})" if isinstance(answer, Number) else metric
     if details["groups"]:
@@ -94,8 +93,8 @@ def error_text(one: Answered) -> str:
     return f"probability {chance[str(one.parsed)]:.2f} of the answer, {chance[str(one.truth)]:.2f} of the truth"
 
 
-def _of_labels(details: Mapping[str, Any], anchor: str) -> list[Drawn]:
-    matrix = plots.confusion_plot(details["confusion"], DECODER, f"{anchor}-confusion")
+def _of_labels(details: Mapping[str, Any], model: str, anchor: str) -> list[Drawn]:
+    matrix = plots.confusion_plot(details["confusion"], model, f"{anchor}-confusion")
     drawn = [Drawn(matrix, "Answers by truth; darker: a larger share of the row.")]
     if "calibration" in details:
         found = details["calibration"]
@@ -122,13 +121,13 @@ def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.2f}"
 
 
-def _of_numbers(number: Number, details: Mapping[str, Any], answered: Sequence[Answered], anchor: str) -> list[Drawn]:
+def _of_numbers(number: Number, limits: Mapping[str, Any], answered: Sequence[Answered], anchor: str) -> list[Drawn]:
     read = [(float(a.truth), float(a.parsed)) for a in answered if a.parsed is not None]
     if not read:
         return []
     shown = read[:: -(-len(read) // MOST_POINTS)]
     truth, given = np.array(shown).T
-    limits, unread = details["bland_altman"][DECODER], len(answered) - len(read)
+    unread = len(answered) - len(read)
     left_out = f" Of {len(read)} answers {len(shown)} are drawn." if len(shown) < len(read) else ""
     also = f" Unreadable and not drawn: {unread}; the limits take the mean of training for them." if unread else ""
     scatter = plots.scatter_plot(truth, given, number.unit, f"{anchor}-scatter")
