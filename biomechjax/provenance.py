@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,12 @@ def git_commit() -> str:
         text=True,
     )
     return commit.stdout.strip() or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that results come from, each with its version."""
+    names = ("biomechjax", *CALCULATING, "flax", "scikit-learn", "matplotlib")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
 
 
 def sha256(path: Path) -> str:

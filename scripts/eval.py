@@ -6,6 +6,8 @@ where it was: what has been found is in the folder `kept` of --out.
 """
 
 import dataclasses
+import shlex
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,7 @@ from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation.evaluate import evaluate, write_results
 from biomechjax.evaluation.kept import Kept
+from biomechjax.evaluation.report.page import write_report
 from biomechjax.evaluation.tables import print_tables
 from biomechjax.evaluation.tokenizer import (
     TrainedTokenizer,
@@ -38,8 +41,8 @@ class Arguments:
     """Token records of a decoder, cohort folders of tokenizers; by default those of the training, of which only `split`
     is evaluated."""
     out: Path | None = None
-    """Folder for metrics.json; of a decoder also predictions.jsonl, tables.csv and tables.tex, of a tokenizer table.csv
-    and reconstruction.png; by default `eval` in the checkpoint."""
+    """Folder for metrics.json; of a decoder also predictions.jsonl, report.html, tables.csv and tables.tex, of a
+    tokenizer table.csv and reconstruction.png; by default `eval` in the checkpoint."""
     split: Literal["validation", "test"] = "test"
     answers: str = "free"
     """Of a decoder, one or several with commas between. free: anything, which may not parse and is then counted as
@@ -83,7 +86,8 @@ def evaluate_decoder(args: Arguments, out: Path, console: Console) -> None:
     )
     print_tables(metrics, console)
     write_results(metrics, answered, model.run, out)
-    console.print(f"wrote metrics.json, predictions.jsonl, tables.csv and tables.tex in {out}")
+    write_report(metrics, answered, records.read(args.split), model, shlex.join(sys.orig_argv), out / "report.html")
+    console.print(f"wrote metrics.json, predictions.jsonl, report.html, tables.csv and tables.tex in {out}")
 
 
 def evaluate_tokenizers(args: Arguments, out: Path, console: Console) -> None:

@@ -19,6 +19,7 @@ from biomechjax.evaluation.baselines.baseline import CONSTANT, Answer, Baseline
 from biomechjax.evaluation.baselines.registry import Setting, make_baselines
 from biomechjax.evaluation.calibration import calibration
 from biomechjax.evaluation.comparison import compare
+from biomechjax.evaluation.groups import by_group
 from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
 from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.progress import tell
@@ -57,8 +58,8 @@ def evaluate(
         Metrics {"data", "simulated", "split", "splits" (how people were divided, if the cohort says it), "answers",
         "participants", "git_commit" (of this code), "data_hash", "bootstrap", "decoders" (the names of the ways),
         "absent": {model: why it has no answers, or not all}, "tasks": {task: {model: {metric: value}}}, "details":
-        {task: what `compare` says beside, and of labels whose probabilities were asked for "calibration"}}, and the
-        decoder's answers.
+        {task: what `compare` says beside, "groups" of `by_group`, and of labels whose probabilities were asked for
+        "calibration"}}, and the decoder's answers.
 
     Raises:
         InputError: the records hold other codes than the decoder read in training, the split is empty, a way is unknown
@@ -99,6 +100,8 @@ def evaluate(
         fallback = constant if isinstance(constant, float) else 0.0
         people, truth = [r.participant for r in about], [r.labels[task.label] for r in about]
         tasks[task.name], details[task.name] = compare(task, people, truth, given, fallback)
+        first = next(iter(given.values()))
+        details[task.name]["groups"] = by_group(task, people, [r.labels for r in about], truth, first, fallback)
         if isinstance(task.answer, Choice) and probabilities:
             details[task.name]["calibration"] = _calibration(task.answer, next(iter(mine.values())))
     return {

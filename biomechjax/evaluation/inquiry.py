@@ -145,7 +145,8 @@ def movement_lines(movement: Movement) -> Iterator[str]:
         yield f"note: {note}"
     channels = f"{recording.observed.sum()} of {recording.format.size} channels"
     length = f"{recording.duration_s:.2f} s at {recording.rate_hz:.4g} Hz"
-    yield f"{recording.source}: format {recording.format.name}, {length}, {channels}, {_tokens(movement) or 'no'} tokens"
+    tokens = _tokens(movement) or "no"
+    yield f"{recording.source}: format {recording.format.name}, {length}, {channels}, {tokens} tokens"
     if (speed := straight_line_speed(recording)) is not None:
         yield f"measured from the file, not by the model: {speed:.2f} m/s in a straight line from first to last frame"
 

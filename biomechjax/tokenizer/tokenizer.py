@@ -194,22 +194,28 @@ class MotionTokenizer:
         frames: int | None = None,
         placement: Placement = Placement(),
         format: str | None = None,
+        codes_per_step: int | None = None,
     ) -> Recording:
-        """A recording of all channels from codes [n * tokens_per_step]; `frames` cuts what completed the last step.
+        """A recording of all channels from codes [n * codes_per_step]; `frames` cuts what completed the last step.
 
         Args:
             format: name of the trained format to write, by default the first; not necessarily that of the recording
                 that was encoded. Channels that the two do not share are then what the network takes to go with those
                 that they do.
+            codes_per_step: how many of the `tokens_per_step` codes of each step are given, its first ones, as a
+                decoder reads that leaves the finest out; by default all. At least one of a level must be among them.
 
         Raises:
-            InputError: a code is not one of its level, a step is not complete, `frames` is more than the codes hold, or
-                the format was not trained.
+            InputError: a code is not one of its level, a step is not complete or has another number of codes, `frames`
+                is more than the codes hold, or the format was not trained.
         """
         stem = self.stems.get(format or self.formats[0].name)
         if stem is None:
             raise InputError(f"format {format}; this tokenizer writes {', '.join(self.stems)}")
-        of_step, size = self.config.tokens_per_step, self.config.codebook_size
+        whole, size = self.config.tokens_per_step, self.config.codebook_size
+        of_step = whole if codes_per_step is None else codes_per_step
+        if not self.config.travel < of_step <= whole:
+            raise InputError(f"{of_step} codes of each step; this tokenizer decodes {self.config.travel + 1}..{whole}")
         codes = np.asarray(codes)
         if not len(codes) or len(codes) % of_step:
             raise InputError(f"{len(codes)} codes; expected whole steps of {of_step}, at least one")
@@ -217,7 +223,7 @@ class MotionTokenizer:
         if choice.min() < 0 or choice.max() >= size:
             expected = f"0..{of_step * size - 1}, {size} for each of the {of_step} codes of a step in turn"
             raise InputError(f"codes must be of {expected}")
-        travelled, choice = np.split(choice, [of_step - len(self.table)], axis=1)
+        travelled, choice = np.split(choice, [int(self.config.travel)], axis=1)
         full = len(choice) * self.config.frames_per_step
         frames = full if frames is None else frames
         if not 1 <= frames <= full:
@@ -243,12 +249,12 @@ class MotionTokenizer:
         )
 
     def _decode_chunk(self, choice: np.ndarray) -> np.ndarray:
-        """Normalised features [n,frames_per_step,C] of the choices [n,L] of each level."""
+        """Normalised features [n,frames_per_step,C] of the choices [n,L] of each level, or of the first L of them."""
         step = self.config.frames_per_step
         bucket = _bucket(len(choice) * step, step)
         padded = np.pad(choice, ((0, bucket // step - len(choice)), (0, 0)))
         valid = (np.arange(bucket) < len(choice) * step).astype(np.float32)
-        latents = lookup(jnp.asarray(self.table), jnp.asarray(padded.T)).sum(axis=0)
+        latents = lookup(jnp.asarray(self.table[: choice.shape[1]]), jnp.asarray(padded.T)).sum(axis=0)
         features = np.asarray(_decode(self.model, self.params, latents[None], valid[None]))[0]
         return features.reshape(-1, step, self.format.size)[: len(choice)]
 

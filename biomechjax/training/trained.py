@@ -64,10 +64,12 @@ class TrainedDecoder:
 
     def reads(self, movement: Segment) -> Segment:
         """What the model reads of a movement, as in training: its words, or the codes that it knows."""
-        if isinstance(movement, str):
-            return movement
+        return movement if isinstance(movement, str) else self.known_codes(movement)
+
+    def known_codes(self, codes: ArrayLike) -> np.ndarray:
+        """The codes that the model knows, of as many steps as it reads."""
         read = self.vocabulary.levels
-        return first_codes(movement, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
+        return first_codes(codes, self.tokenizer.config.tokens_per_step, read)[: self.longest * read]
 
     @classmethod
     def load(cls, folder: Path | str) -> "TrainedDecoder":

@@ -204,6 +204,28 @@ def test_a_travel_code_stands_before_the_others_and_decides_where_the_person_goe
     assert max(drift["travel"]) < 0.15 < np.mean(drift["plain"])
 
 
+def test_the_first_codes_of_each_step_decode_alone():
+    """As a tokenizer that has no later levels decodes them, travel code and all."""
+    flat = travelling()
+    config = dataclasses.replace(flat.config, quantizer="rvq", levels=3)
+    finer = np.random.default_rng(0).normal(0, 0.05, (2, 16, 8)).astype(np.float32)
+    deep = dataclasses.replace(flat, config=config, table=np.concatenate([flat.table, finer]))
+    shallow = dataclasses.replace(flat, config=dataclasses.replace(config, levels=2), table=deep.table[:2])
+    steps = deep.encode(RAGGED[:1])[0].reshape(-1, 4)
+    found = {n: deep.decode(steps[:, :n].ravel(), codes_per_step=n).values for n in (2, 3, 4)}
+    np.testing.assert_array_equal(found[2], flat.decode(steps[:, :2].ravel()).values)
+    np.testing.assert_array_equal(found[3], shallow.decode(steps[:, :3].ravel()).values)
+    np.testing.assert_array_equal(found[4], deep.decode(steps.ravel()).values)
+    assert np.abs(found[2] - found[3]).max() > 1e-3 < np.abs(found[3] - found[4]).max()
+    for few in (0, 1, 5):  # the travel code alone says nothing of the body
+        with pytest.raises(InputError, match=f"{few} codes of each step; this tokenizer decodes 2..4"):
+            deep.decode(steps[:, :few].ravel(), codes_per_step=few)
+    with pytest.raises(InputError, match="expected whole steps of 2"):
+        deep.decode(steps[:, :2].ravel()[:-1], codes_per_step=2)
+    with pytest.raises(InputError, match="16 for each of the 2 codes of a step in turn"):
+        deep.decode(steps[:, 1:3].ravel(), codes_per_step=2)
+
+
 def test_who_was_not_seen_to_travel_stays(tmp_path):
     hidden = tiny.walk(1, hidden=["x", "z", "heading"])
     assert not travelling().encode([hidden])[0].reshape(-1, 2)[:, 0].any()
