@@ -1,5 +1,6 @@
 """An evaluation with invented answers, for the page: people with awkward names, a canonical tokenizer, no decoder."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import tiny
 
 from biomechjax.data.records import Record
 from biomechjax.evaluation import evaluate as evaluation
-from biomechjax.evaluation.answers import Answered
+from biomechjax.evaluation.answers import Answered, Question
 from biomechjax.evaluation.report.page import report
 from biomechjax.language.vocabulary import Vocabulary
 from biomechjax.motion.format import load_format
@@ -125,10 +126,18 @@ def evaluated(sure: bool = True) -> tuple[dict[str, Any], list[Answered]]:
         manifest={"cohort": f"clinic {EVIL}", "simulated": True},
         hash="0123456789abcdef",
     )
+    given = answers(sure)
+    asked = [Question(BY_NAME[name], record, "") for record in records()["test"] for name in ASKED]
+    asked = [dataclasses.replace(q, text=one.question) for q, one in zip(asked, given, strict=True)]
+    answering = SimpleNamespace(
+        answers=lambda questions, way: [one.answer for one in given],
+        probabilities=lambda questions: [one.probabilities for one in given],
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "answer_records", lambda *_, **__: answers(sure))
+        patch.setattr(evaluation, "questions_about", lambda records: asked)
+        patch.setattr(evaluation, "Answering", lambda *_: answering)
         patch.setattr(evaluation, "git_commit", lambda: "evaluated0")
-        return evaluation.evaluate(model(), folder, probabilities=sure)
+        return evaluation.evaluate(model(), folder, probabilities=sure, baselines=("linear", "extra trees"))
 
 
 @functools.cache
