@@ -244,8 +244,8 @@ def test_unfairness_shows(metrics, page):
         == f"{groups['female']['scores']['accuracy']:.2f} [{low:.2f}, {high:.2f}] ▼"
     )
     assert rows["impairment, accuracy"]["male (12)"] == "1.00 [1.00, 1.00] ▲"
-    assert rows["walking speed, mean absolute error (m/s)"]["female (12)"].endswith("] ▼")
-    assert rows["walking speed, mean absolute error (m/s)"]["male (12)"].endswith("] ▲")
+    assert rows["walking speed, MAE (m/s)"]["female (12)"].endswith("] ▼")
+    assert rows["walking speed, MAE (m/s)"]["male (12)"].endswith("] ▲")
     assert rows["walking speed, bias (m/s)"]["female (12)"].endswith("] ≠")
     ages = table(metrics, "By age")
     assert ages["impairment, accuracy"]["under 18 (2)"] == "0.75 (too few: 2)"

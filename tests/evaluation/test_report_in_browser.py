@@ -66,7 +66,7 @@ def test_it_opens_from_disk_and_nothing_complains(tab):
     # The styles have been let through: the notices are coloured, the plots as wide as their column.
     assert tab.locator(".notice").first.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(254, 243, 199)"
     box = tab.locator("svg[role=img]").first.bounding_box()
-    assert 380 < box["width"] < 430 and box["height"] > 150
+    assert 360 < box["width"] < 390 and box["height"] > 150
 
 
 def test_a_foreign_script_or_style_is_refused(browser, file):

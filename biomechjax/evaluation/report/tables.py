@@ -13,7 +13,7 @@ from biomechjax.evaluation.tables import NO_BETTER, UNTOLD, WORSE, standing
 from biomechjax.tasks.registry import BY_NAME
 from biomechjax.tasks.task import Number
 
-SCORES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "mae": "Mean absolute error", "pearson_r": "Pearson r"}
+SCORES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "mae": "Mean absolute error (MAE)", "pearson_r": "Pearson r"}
 IN_UNIT = ("mae", "rmse", "bias")
 BEHIND, AHEAD, OFF = "▼", "▲", "≠"
 MOST_GROUPS = 12  # in a table; of more those with the most people
@@ -130,7 +130,7 @@ def _unit(task: str, score: str) -> str:
 
 def score_words(score: str) -> str:
     """What a score is called in a sentence."""
-    return {"mae": "mean absolute error", "macro_f1": "macro-F1", "pearson_r": "Pearson r"}.get(score, score)
+    return {"mae": "MAE", "macro_f1": "macro-F1", "pearson_r": "Pearson r"}.get(score, score)
 
 
 def _group_score(group: Mapping[str, Any] | None, score: str, metrics: Mapping[str, Any]) -> str:
