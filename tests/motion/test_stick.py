@@ -73,7 +73,7 @@ def test_facing(facing: float):
 def test_markers_are_joined_where_they_keep_their_distance():
     """Two rigid triangles that move apart, a metre over the laboratory's zero."""
     time = np.linspace(0, 2, 60)
-    triangle = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]])
+    triangle = np.array([[0, 0, 0], [0.3, 0, 0], [0, 0.3, 0]])  # wider than the two are apart
     names = ["RA", "RB", "RC", "LA", "LB", "LC", "top"]
     places = np.full((60, 7, 3), np.nan)
     places[:, :3] = triangle + [0, 1, 0.1] + np.stack([time, 0 * time, 0 * time], -1)[:, None]

@@ -129,6 +129,8 @@ def test_a_movement_of_a_bids_folder_is_read_with_the_files_beside_it(client: Cl
     assert found["figure"] is None and "format walker has neither markers" in found["figure_error"]
     status, found = client.upload({k: v for k, v in files.items() if k != trial.sidecar.name})
     assert status == 422 and f"{trial.sidecar.name} is not beside it" in found["error"] and "/" not in found["error"]
+    status, found = client.upload(files | {"motion_format.json": b"{"})
+    assert status == 422 and found["error"].startswith("motion_format.json: not readable as JSON")
 
 
 def test_a_skeleton_is_seen_though_the_model_cannot_read_it(client: Client, tmp_path: Path):
@@ -343,6 +345,19 @@ def test_recordings_are_forgotten(model):
 def test_reading_is_bounded(walk: Path, temporary: Path, limits: Limits):
     with pytest.raises(InputError, match="walk.mot: reading it takes too much time or memory"):
         asyncio.run(read_in_child(walk.parent, walk, ReadOptions(), limits))
+
+
+def test_what_readers_write_goes_into_the_folder_that_is_removed(walk: Path, monkeypatch):
+    """Also where they are killed before they can tidy up."""
+    start, environments = asyncio.create_subprocess_exec, []
+
+    def watched(*command, **settings):
+        environments.append(settings["env"])
+        return start(*command, **settings)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    asyncio.run(read_in_child(walk.parent, walk, ReadOptions(), Limits()))
+    assert [e["TMPDIR"] for e in environments] == [str(walk.parent)]
 
 
 def test_few_files_are_read_at_a_time(model, monkeypatch):
