@@ -24,11 +24,12 @@ LEGS = [
 
 
 def leg(folder: Path, what: str, how: tuple, devices: int, processes: int) -> list[dict]:
-    others = [[f"localhost:{portpicker.pick_unused_port()}", processes, i] for i in range(processes)]
+    coordinator = f"localhost:{portpicker.pick_unused_port()}"
     command = [HERE / "elastic_run.py", folder, what, *how]
-    running = [start_python(*command, *(o if processes > 1 else []), devices=devices) for o in others]
+    others = [[coordinator, processes, i] if processes > 1 else [] for i in range(processes)]
+    running = [start_python(*command, *each, devices=devices) for each in others]
     said = [p.communicate()[0] for p in running]
-    assert [p.returncode for p in running] == [0] * processes, said
+    assert [p.returncode for p in running] == [0] * processes, [s[-3000:] for s in said]
     return json.loads(said[0].splitlines()[-1])
 
 

@@ -13,8 +13,9 @@ import tiny
 from biomechjax.data.windows import window_batches
 from biomechjax.errors import InputError
 from biomechjax.reduction import Reduction
-from biomechjax.tokenizer import averages
+from biomechjax.tokenizer import averages, losses
 from biomechjax.tokenizer.model import Autoencoder
+from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.tokenizer import prepare_features
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 from biomechjax.training.decoder import answer_loss, decoder_learner, from_scratch
@@ -107,8 +108,11 @@ def test_a_batch_in_parts_takes_the_memory_of_one():
 @pytest.mark.slow
 def test_a_tokenizer_in_parts_fills_its_codebook_as_in_one():
     """The codebook is filled and reset from all rows of a batch, by key and in order."""
-    config = dataclasses.replace(tiny.TOKENIZER, reset_below=0.9, ema_decay=0.5, channel_dropout=0.5)
-    learner = tokenizer_learner(Autoencoder(config, tiny.FORMAT.size), tiny.FORMAT)
+    config = dataclasses.replace(
+        tiny.TOKENIZER, quantizer="rvq", levels=2, reset_below=0.9, ema_decay=0.5, channel_dropout=0.5
+    )
+    model = Autoencoder(config, tiny.FORMAT.size)
+    learner = tokenizer_learner(model, tiny.FORMAT)
     walks = [tiny.walk(i, 40 + 9 * i) for i in range(6)]
     items = [(prepare_features(r, 30.0, tiny.tokenizer().statistics["walker"])[0], r.observed) for r in walks]
     batches = list(itertools.islice(window_batches([items], 32, 8, 0), 3))
@@ -122,6 +126,18 @@ def test_a_tokenizer_in_parts_fills_its_codebook_as_in_one():
         states.append(state)
     one, other = states
     assert resets[:3] == resets[3:] and sum(resets) > 0
+
+    @jax.jit
+    def updated(state, rows, keys, key):
+        """By the learner, and from what the losses saw."""
+        _, by_row = learner.sums(state.params, state, rows, keys)
+        _, seen = losses.sums(model, tiny.FORMAT, state.params, state.extra, rows, keys)
+        assert {len(x) for x in by_row} == {8}
+        direct = find_quantizer(config).update(state.extra, seen, key, Reduction())
+        return learner.update(state.extra, by_row, key, Reduction()), direct
+
+    found, direct = updated(one, batches[0], jax.random.split(jax.random.key(1), 8), jax.random.key(2))
+    jax.tree.map(np.testing.assert_array_equal, found, direct)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), one.extra, other.extra)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), one.params, other.params)
 
