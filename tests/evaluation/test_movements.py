@@ -115,7 +115,7 @@ def test_measures_are_those_of_the_gait_of_each_trial_and_are_kept(monkeypatch, 
 
 
 def test_a_simulated_walk_is_measured_as_gait_is():
-    trials = list(clinic._trials(0, "short", {"participant_id": "sub-001", "group": "stroke"}))
+    trials = list(clinic._trials(0, "short", 1.0, {"participant_id": "sub-001", "group": "stroke"}))
     (walk, *_), (tug, *_) = ([r for labels, r in trials if labels["task"] == task] for task in ("walk", "tug"))
     measures = measure_gait(walk).measures
     found = measure(walk)

@@ -343,6 +343,7 @@ def test_recordings_are_forgotten(model):
 
 @pytest.mark.parametrize("limits", [Limits(reading_s=0.01), Limits(reading_bytes=1)])
 def test_reading_is_bounded(walk: Path, temporary: Path, limits: Limits):
+    walk.write_bytes(mot(frames=60_000))  # more than what Python has set aside for itself
     with pytest.raises(InputError, match="walk.mot: reading it takes too much time or memory"):
         asyncio.run(read_in_child(walk.parent, walk, ReadOptions(), limits))
 
