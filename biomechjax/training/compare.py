@@ -203,8 +203,17 @@ def _fitting(case: Case, devices: Sequence[Any]) -> Case:
 
 
 def recommended(results: Sequence[Result], chip: Chip | None) -> Result | None:
-    """The fastest that fits; None where none does, or nothing is known of how long it takes."""
-    best = min(results, key=lambda r: r.seconds(chip), default=None)
+    """The fastest that fits; None where none does, or nothing is known of how long it takes.
+
+    Of those whose times are equal to two digits it is the one that does least in sum, as what limits a step may not
+    hide all else.
+    """
+
+    def place(r: Result) -> tuple[float, float]:
+        p = r.predicted(chip)
+        return float(f"{r.seconds(chip):.2g}"), p.compute + p.memory + p.links if p else 0.0
+
+    best = min(results, key=place, default=None)
     return best if best and best.seconds(chip) < math.inf else None
 
 
