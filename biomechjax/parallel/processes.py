@@ -7,7 +7,6 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import NoReturn
 
 import jax
@@ -63,8 +62,8 @@ def join_processes(processes: Processes) -> None:
     if processes.count == 1 or (not anything and "1" in map(os.environ.get, COUNTS)):
         return
     try:
-        initialize = partial(jax.distributed.initialize, shutdown_timeout_seconds=SHUTDOWN_S)
-        initialize(*given.values())  # type: ignore[arg-type]
+        address, count, index = given.values()
+        jax.distributed.initialize(address, count, index, shutdown_timeout_seconds=SHUTDOWN_S)
         # Devices wait for the others two minutes, and gloo half a minute, when first used: best while all are here.
         multihost_utils.sync_global_devices("joined")
     except ValueError as e:
