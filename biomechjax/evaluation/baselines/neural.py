@@ -52,8 +52,8 @@ class NeuralConfig:
     width: int = 96
     layers: int = 3
     heads: int = 4
-    dropout: float = 0.1
-    epochs: int = 12
+    dropout: float = 0.2
+    epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
