@@ -1,23 +1,25 @@
 """Compiles small steps for eight simulated devices and prints what they cost as JSON; a process of its own.
 
-cost_run.py              {"hand": a model that can be counted by hand, "strategies": {name: Cost of a small decoder}}
+{"hand": a model that can be counted by hand, "head": bytes, "strategies": {name: Cost of a small decoder}}
 """
 
 import dataclasses
 import json
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from biomechjax.language.likelihood import log_probs
 from biomechjax.parallel.costs import collectives, flops
 from biomechjax.parallel.program import Program
 from biomechjax.parallel.strategies import STRATEGIES
 from biomechjax.training.ahead import Case, cost
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 
-LAYERS, B, D, M = 5, 16, 32, 64
+LAYERS, B, D, M, V = 5, 16, 32, 64, 4096
 EXPERIMENT = DecoderExperiment(
     TrainConfig(steps=10, batch_size=16, learning_rate=1e-3), row_length=64, row_answers=16, remat="full", unroll=1
 )
@@ -46,6 +48,24 @@ def hand() -> dict[str, float]:
     return {"times": only.times, "sent": only.sent, "group": len(only.group), "flops": flops(program)}
 
 
+def head() -> float:
+    """Bytes that a device sends where a vocabulary over four devices is read a chunk of each one's part at a time."""
+    mesh = Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+
+    def step(hidden, embedding, targets):
+        with nn.logical_axis_rules([("vocab", "model")]):
+            return jax.grad(lambda e: log_probs(hidden, e, targets, chunk=V // 16).sum())(embedding)
+
+    def of(*sizes: int, spec: PartitionSpec, dtype=jnp.float32) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=NamedSharding(mesh, spec))
+
+    rows, split = PartitionSpec("data"), PartitionSpec("model", None)
+    given = of(B, D, spec=rows), of(V, D, spec=split), of(B, spec=rows, dtype=jnp.int32)
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(step, out_shardings=given[1].sharding).lower(*given).compile()
+    return sum(c.times * c.sent for c in collectives(Program(compiled.as_text()), 8))
+
+
 def strategies() -> dict[str, dict[str, object]]:
     found = {}
     for name in STRATEGIES:
@@ -55,4 +75,4 @@ def strategies() -> dict[str, dict[str, object]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"jax": jax.__version__, "hand": hand(), "strategies": strategies()}))
+    print(json.dumps({"hand": hand(), "head": head(), "strategies": strategies()}))

@@ -40,6 +40,12 @@ def test_a_model_counted_by_hand(found):
     }
 
 
+def test_parts_of_a_vocabulary_stay_where_they_are(found):
+    """What is summed up over both devices that share a part is its gradient, 1024 x 32 float32; the rest is small."""
+    gradient = 2 * 1 / 2 * 1024 * 32 * 4
+    assert gradient <= found["head"] < 1.2 * gradient
+
+
 @pytest.mark.skipif(jax.__version__ != GOLDEN_JAX, reason=f"counts are of JAX {GOLDEN_JAX}")
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_no_exchange_has_come_in(found, strategy):
