@@ -1,6 +1,7 @@
 """Nearest neighbours: what is true of the training recordings most like this one."""
 
 import dataclasses
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
@@ -77,7 +78,9 @@ class WarpedSpace:
             starts = range(0, len(missing), AT_ONCE)
             for start in watched(starts, "dynamic time warping", len(starts)):
                 some = missing[start : start + AT_ONCE]
-                apart = dtw()(self.scaling(self._series(some)), there, window=WINDOW, n_jobs=-1)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of the compiler, about aeon's own types
+                    apart = dtw()(self.scaling(self._series(some)), there, window=WINDOW, n_jobs=-1)
                 for r, row in zip(some, apart.tolist(), strict=True):
                     self.found.update(((r.trial, o.trial), x) for o, x in zip(references, row, strict=True))
         return np.array([[self.found[r.trial, other.trial] for other in references] for r in records])
