@@ -1,20 +1,20 @@
 """An evaluation with invented answers, for the page: people with awkward names, a canonical tokenizer, no decoder."""
 
-import dataclasses
 import functools
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
-import pytest
 import tiny
 
 from biomechjax.data.records import Record
-from biomechjax.evaluation import evaluate as evaluation
-from biomechjax.evaluation.answers import Answered, Question
+from biomechjax.evaluation.answers import Answered
+from biomechjax.evaluation.calibration import calibration
+from biomechjax.evaluation.comparison import compare
+from biomechjax.evaluation.groups import by_group
+from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
 from biomechjax.evaluation.report.page import report
+from biomechjax.evaluation.tables import DECODER
 from biomechjax.language.vocabulary import Vocabulary
 from biomechjax.motion.format import load_format
 from biomechjax.tasks.registry import BY_NAME
@@ -66,37 +66,33 @@ def model() -> TrainedDecoder:
 
 
 @functools.cache
-def records() -> dict[str, list[Record]]:
+def records() -> list[Record]:
     """Two walks of each person; ages span the bands, the sexes are told apart by the parity, the last has no age."""
-    rng = np.random.default_rng(1)
-    of_split = {}
-    for split, first in (("train", 100), ("test", 0)):
-        mine = []
-        for person in range(PEOPLE):
-            ill = person % 3 == 0
-            labels: dict[str, str | float] = {
-                "activity": "overground walking",
-                "sex": ("female", "male")[person % 2],
-                "age": 12.0 + 3 * person,
-                "diagnosis": "stroke" if ill else "none",
-                "impairment": "yes" if ill else "no",
-                "walking_speed_m_s": round(float(rng.uniform(0.4, 1.6)), 3),
-            }
-            if person == PEOPLE - 1:
-                del labels["age"]
-            name = f"sub-{EVIL}" if person == 3 else f"sub-{first + person:03d}"
-            for run in (1, 2):
-                codes = rng.integers(0, 16, (STEPS, LEVELS + 1)) + np.arange(LEVELS + 1) * 16
-                trial = f"{name}/motion/run-{run}{EVIL if person == 4 else ''}.tsv"
-                mine.append(Record(name, trial, labels, [codes.ravel()], [1.0], rng.normal(size=9).tolist()))
-        of_split[split] = mine
-    return of_split
+    rng, mine = np.random.default_rng(1), []
+    for person in range(PEOPLE):
+        ill = person % 3 == 0
+        labels: dict[str, str | float] = {
+            "activity": "overground walking",
+            "sex": ("female", "male")[person % 2],
+            "age": 12.0 + 3 * person,
+            "diagnosis": "stroke" if ill else "none",
+            "impairment": "yes" if ill else "no",
+            "walking_speed_m_s": round(float(rng.uniform(0.4, 1.6)), 3),
+        }
+        if person == PEOPLE - 1:
+            del labels["age"]
+        name = f"sub-{EVIL}" if person == 3 else f"sub-{person:03d}"
+        for run in (1, 2):
+            codes = rng.integers(0, 16, (STEPS, LEVELS + 1)) + np.arange(LEVELS + 1) * 16
+            trial = f"{name}/motion/run-{run}{EVIL if person == 4 else ''}.tsv"
+            mine.append(Record(name, trial, labels, [codes.ravel()], [1.0], []))
+    return mine
 
 
 def answers(sure: bool) -> list[Answered]:
     """Men are answered right; of women every third label is wrong, and their speed said 0.3 too high, or unreadable."""
     out = []
-    for number, record in enumerate(records()["test"]):
+    for number, record in enumerate(records()):
         woman = record.labels["sex"] == "female"
         for name in ASKED:
             task = BY_NAME[name]
@@ -118,29 +114,39 @@ def answers(sure: bool) -> list[Answered]:
 
 @functools.cache
 def evaluated(sure: bool = True) -> tuple[dict[str, Any], list[Answered]]:
-    """What `evaluate` makes of these answers."""
-    folder: Any = SimpleNamespace(
-        path=Path("records"),
-        tokenizer=tokenizer(),
-        read=lambda split: records()[split],
-        manifest={"cohort": f"clinic {EVIL}", "simulated": True},
-        hash="0123456789abcdef",
-    )
-    given = answers(sure)
-    asked = [Question(BY_NAME[name], record, "") for record in records()["test"] for name in ASKED]
-    asked = [dataclasses.replace(q, text=one.question) for q, one in zip(asked, given, strict=True)]
-    answering = SimpleNamespace(
-        answers=lambda questions, way: [one.answer for one in given],
-        probabilities=lambda questions: [one.probabilities for one in given],
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "questions_about", lambda records: asked)
-        patch.setattr(evaluation, "Answering", lambda *_: answering)
-        patch.setattr(evaluation, "git_commit", lambda: "evaluated0")
-        return evaluation.evaluate(model(), folder, probabilities=sure, baselines=("linear", "extra trees"))
+    """These answers and the metrics of them, beside models that guess."""
+    answered, rng = answers(sure), np.random.default_rng(2)
+    tasks, details = {}, {}
+    labels = [record.labels for record in records()]
+    for name in ASKED:
+        task, mine = BY_NAME[name], [a for a in answered if a.task == name]
+        people, truth, said = [a.participant for a in mine], [a.truth for a in mine], [a.parsed for a in mine]
+        given = {DECODER: said}
+        if isinstance(task.answer, Choice):
+            given |= {"majority/mean": [truth[1]] * len(mine), "linear": rng.permutation(truth).tolist()}
+        else:
+            given |= {"majority/mean": [1.0] * len(mine), "linear": rng.uniform(0.4, 1.6, len(mine)).tolist()}
+        tasks[name], details[name] = compare(task, people, truth, given, 1.0)
+        details[name]["groups"] = by_group(task, people, labels, truth, said, 1.0)
+        if isinstance(task.answer, Choice) and sure:
+            chances = np.array([[(a.probabilities or {})[o] for o in task.answer.options] for a in mine])
+            true = np.array([task.answer.options.index(str(t)) for t in truth])
+            details[name]["calibration"] = calibration(chances, true)
+    return {
+        "data": f"clinic {EVIL}",
+        "simulated": True,
+        "split": "test",
+        "answers": "free",
+        "participants": PEOPLE,
+        "git_commit": "evaluated0",
+        "data_hash": "0123456789abcdef",
+        "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "of": "participants", "least_participants": LEAST_PEOPLE},
+        "tasks": tasks,
+        "details": details,
+    }, answered
 
 
 @functools.cache
 def page(sure: bool = True) -> str:
     """The page of it."""
-    return report(*evaluated(sure), records()["test"], model(), COMMAND)
+    return report(*evaluated(sure), records(), model(), COMMAND)

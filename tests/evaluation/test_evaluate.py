@@ -73,6 +73,21 @@ def test_of_two_people_nothing_is_sure(untrained, records):
             assert {d["interval"] for d in differences.values()} == {None}
 
 
+def test_groups_are_of_the_people_who_were_asked(untrained, records):
+    """Nothing parses, so that each is off by the distance of the training's mean from the own truth."""
+    metrics = untrained[0]
+    train, test = ([r.labels for r in records.read(split)] for split in ("train", "test"))
+    mean = np.mean([row["walking_speed_m_s"] for row in train if "walking_speed_m_s" in row])
+    groups = metrics["details"]["walking speed"]["groups"]
+    assert list(groups) == ["diagnosis"]  # neither sex nor age is known
+    for row in test:
+        if "walking_speed_m_s" in row:
+            found = groups["diagnosis"][row["diagnosis"]]
+            assert found["scores"]["bias"] == pytest.approx(mean - row["walking_speed_m_s"])
+            assert found["participants"] == 1
+    assert {g["scores"]["n"] for g in metrics["details"]["impairment"]["groups"]["diagnosis"].values()} == {2}
+
+
 def test_details_say_which_label_was_taken_for_which(monkeypatch, model, records):
     """A decoder that takes everybody for a stroke patient, and says nothing about one walk."""
 
@@ -265,6 +280,7 @@ def test_results_are_valid_json(untrained, tmp_path):
     assert found["model"] == run
     assert found["tasks"]["walking speed"]["majority/mean"]["pearson_r"] is None
     assert found["tasks"]["diagnosis"] == metrics["tasks"]["diagnosis"]
+    assert found["details"]["diagnosis"]["groups"] == metrics["details"]["diagnosis"]["groups"]
     assert found["details"]["diagnosis"]["confusion"] == metrics["details"]["diagnosis"]["confusion"]
     assert "NaN clinic" in (tmp_path / "eval" / "tables.csv").read_text()
     assert "decoder trained at commit 0123abcd" in (tmp_path / "eval" / "tables.tex").read_text()
