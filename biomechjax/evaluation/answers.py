@@ -44,6 +44,22 @@ def ask(
     batch_size: int = 32,
 ) -> list[str]:
     """The greedy answer to each question about the movement beside it, among those that the task beside it allows."""
+    return [answer_text(model, ids) for ids in answer_ids(model, codes, questions, tasks, batch_size)]
+
+
+def answer_text(model: TrainedDecoder, ids: Sequence[int]) -> str:
+    """What the ids of an answer say, without the eos."""
+    return model.vocabulary.decode(i for i in ids if i != model.vocabulary.eos_id).strip()
+
+
+def answer_ids(
+    model: TrainedDecoder,
+    codes: Sequence[np.ndarray],
+    questions: Sequence[str],
+    tasks: Sequence[Task] | None = None,
+    batch_size: int = 32,
+) -> list[list[int]]:
+    """The ids of each answer of `ask`, with the eos that ends it, unless it was cut off at MAX_ANSWER_TOKENS."""
     renderer = Renderer(model.vocabulary)
     trie, starts, longest = None, [], MAX_ANSWER_TOKENS
     if tasks:
@@ -60,7 +76,7 @@ def ask(
         starts=starts,
         batch_size=batch_size,
     )
-    return [model.vocabulary.decode(ids).strip() for ids in answers]
+    return [[*ids, model.vocabulary.eos_id] if len(ids) < longest or tasks else ids for ids in answers]
 
 
 def label_probabilities(
