@@ -59,6 +59,22 @@ def ask(
 
     Movements are as `TrainedDecoder.movement` gives them.
     """
+    return [answer_text(model, ids) for ids in answer_ids(model, movements, questions, tasks, batch_size)]
+
+
+def answer_text(model: TrainedDecoder, ids: Sequence[int]) -> str:
+    """What the ids of an answer say, without the eos."""
+    return model.vocabulary.decode(i for i in ids if i != model.vocabulary.eos_id).strip()
+
+
+def answer_ids(
+    model: TrainedDecoder,
+    movements: Sequence[Segment],
+    questions: Sequence[str],
+    tasks: Sequence[Task] | None = None,
+    batch_size: int = 32,
+) -> list[list[int]]:
+    """The ids of each answer of `ask`, with the eos that ends it, unless it was cut off at MAX_ANSWER_TOKENS."""
     renderer = Renderer(model.vocabulary)
     trie, starts, longest = None, [], MAX_ANSWER_TOKENS
     if tasks:
@@ -75,7 +91,7 @@ def ask(
         starts=starts,
         batch_size=batch_size,
     )
-    return [model.vocabulary.decode(ids).strip() for ids in answers]
+    return [[*ids, model.vocabulary.eos_id] if len(ids) < longest or tasks else ids for ids in answers]
 
 
 def allowed_scores(

@@ -75,9 +75,10 @@ class Explanation:
 
 
 def explain(
-    model: TrainedDecoder, recording: Recording, question: str, answer: str, task: Task | None = None
+    model: TrainedDecoder, recording: Recording, question: str, answer: Sequence[int], task: Task | None = None
 ) -> Explanation:
-    """What the model's answer to a question about a recording, in a format that it reads, depends on."""
+    """What the model's answer (one of `answer_ids`) to a question about a recording, in a format that it reads, depends
+    on."""
     chances = None
     if task and isinstance(task.answer, Choice):
         chances = label_probabilities(model, model.movements([recording]), [question], task)[0]
@@ -98,12 +99,12 @@ def read_seconds(model: TrainedDecoder, recording: Recording) -> float:
 
 
 def answer_log_probabilities(
-    model: TrainedDecoder, movements: Sequence[Segment], question: str, answer: str
+    model: TrainedDecoder, movements: Sequence[Segment], question: str, answer: Sequence[int]
 ) -> np.ndarray:
-    """log p [n] of one answer to one question about each movement, among everything that the model can say."""
+    """log p [n] of the ids of one answer to one question about each movement, among all that the model can say."""
     renderer = Renderer(model.vocabulary)
     prompts = [(renderer.context((model.reads(m),)), renderer.question(question)) for m in movements]
-    return score_own_answers(model.config, model.params, prompts, [renderer.answer(answer)] * len(prompts))
+    return score_own_answers(model.config, model.params, prompts, [answer] * len(prompts))
 
 
 def occlusion(

@@ -9,14 +9,14 @@ from typing import Any
 
 from biomechjax.data.examples import Segment
 from biomechjax.errors import InputError
-from biomechjax.evaluation.answers import ask
+from biomechjax.evaluation.answers import answer_ids, answer_text
 from biomechjax.evaluation.explain import OCCLUSION, Explanation, Window, explain, read_seconds
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.travel import straight_line_speed
 from biomechjax.tasks.registry import BY_NAME, task_of
 from biomechjax.training.trained import TrainedDecoder
 
-SIMULATED = "The model learned from SIMULATED people and has seen no real ones."
+SIMULATED = "The model learned from SIMULATED people; what it says of real ones is untried."
 DISCLAIMER = "Research software, not a medical device: no answer may guide the care of a person."
 BAR = 30  # characters of the longest bar
 LEAST_CHANGE = 0.1  # of the longest bar, so that tiny changes look tiny
@@ -86,14 +86,14 @@ def reply(
         raise InputError('no question to ask; give one in quotation marks: "How fast do they walk?"')
     if task is not None and task not in BY_NAME:
         raise InputError(f"task {task!r}; expected one of {', '.join(BY_NAME)}")
-    answers = ask(model, [movement.shown] * len(questions), questions)
-    replies = [Reply(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    ids = answer_ids(model, [movement.shown] * len(questions), questions)
+    replies = [Reply(q, answer_text(model, i)) for q, i in zip(questions, ids, strict=True)]
     if not explained:
         return replies
     of = [task_of(q) or (BY_NAME[task] if task else None) for q in questions]
     return [
-        dataclasses.replace(r, explanation=explain(model, movement.recording, r.question, r.answer, t))
-        for r, t in zip(replies, of, strict=True)
+        dataclasses.replace(r, explanation=explain(model, movement.recording, r.question, i, t))
+        for r, i, t in zip(replies, ids, of, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ import tiny
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.evaluation import explain as explaining
-from biomechjax.evaluation.answers import ask, label_probabilities
+from biomechjax.evaluation.answers import MAX_ANSWER_TOKENS, answer_ids, ask, label_probabilities
 from biomechjax.evaluation.explain import (
     MOST_WINDOWS,
     Window,
@@ -37,6 +37,7 @@ from biomechjax.motion.travel import straight_line_speed
 from biomechjax.tasks.registry import BY_NAME, TASKS, task_of
 from biomechjax.training.trained import TrainedDecoder
 
+QUESTION = "Is there an impairment?"
 KNEE = tiny.FORMAT.indices["knee_r"]
 
 
@@ -93,8 +94,8 @@ def test_only_the_stretch_is_a_straight_line(start_s: float, end_s: float):
 def test_an_explanation_is_what_scoring_the_changed_movement_by_hand_gives(model):
     walk = tiny.walk(7, 90)
     codes = model.tokenizer.encode([walk])[0]
-    question = "Is there an impairment?"
-    (answer,) = ask(model, [codes], [question])
+    question = QUESTION
+    (answer,) = answer_ids(model, [codes], [question])
     found = explain(model, walk, question, answer, BY_NAME["impairment"])
     assert found.probabilities == label_probabilities(model, [codes], [question], BY_NAME["impairment"])[0]
     assert sum(found.probabilities.values()) == pytest.approx(1)
@@ -103,17 +104,27 @@ def test_an_explanation_is_what_scoring_the_changed_movement_by_hand_gives(model
     assert len(found.windows) == 6
     assert found.windows[2].change == pytest.approx(scores[1] - scores[0], abs=1e-3)
     assert max(abs(w.change) for w in found.windows) > 0.01
-    number = explain(model, walk, "How fast do they walk?", "1.00 m/s", BY_NAME["walking speed"])
+    number = explain(model, walk, "How fast do they walk?", [7, 8], BY_NAME["walking speed"])
     assert number.task == "walking speed" and number.probabilities is None
-    assert explain(model, walk, "Hm?", "", None).task is None
+    assert explain(model, walk, "Hm?", [3], None).task is None
 
 
-def by_hand(model, movement, question: str, answer: str) -> float:
+def test_ids_of_an_answer_are_those_that_were_generated(model):
+    """With the eos, but where the answer was cut off; the same whatever text they make."""
+    codes = [model.tokenizer.encode([tiny.walk(i, 90)])[0] for i in range(6)]
+    questions, eos = [QUESTION] * 6, model.vocabulary.eos_id
+    for ids, text in zip(answer_ids(model, codes, questions), ask(model, codes, questions), strict=True):
+        assert model.vocabulary.decode([i for i in ids if i != eos]).strip() == text
+        assert ids[-1] == eos or len(ids) == MAX_ANSWER_TOKENS
+    (allowed,), tasks = answer_ids(model, codes[:1], questions[:1], [BY_NAME["impairment"]]), [BY_NAME["impairment"]]
+    assert allowed[-1] == eos and ask(model, codes[:1], questions[:1], tasks)[0] in ("yes", "no")
+
+
+def by_hand(model, movement, question: str, target: list[int]) -> float:
     """log p of an answer by the decoder's own logits, over a row without padding."""
     words = model.vocabulary
     codes = model.reads(model.tokenizer.encode([movement])[0])
     prompt = [words.bos_id, *words.encode_motion(codes), *words.encode_text(question)]
-    target = [*words.encode_text(f" {answer}"), words.eos_id]
     tokens = jnp.array([prompt + target])
     places = jnp.arange(tokens.shape[1])[None]
     decoder, variables = Decoder(model.config), {"params": model.params}
@@ -128,7 +139,7 @@ def test_only_what_the_model_reads_is_looked_at(model):
     step_s = model.tokenizer.config.frames_per_step / 30
     assert read_seconds(model, long) == pytest.approx(30 * step_s)
     assert read_seconds(model, tiny.walk(1, 60)) == 2.0
-    assert explain(model, long, "What?", "yes").windows[-1].end_s == pytest.approx(30 * step_s)
+    assert explain(model, long, "What?", [3, 4]).windows[-1].end_s == pytest.approx(30 * step_s)
     movement = open_movement(model, long)
     assert f"The model reads only the first {30 * step_s:.1f} s." in movement.notes and SIMULATED in movement.notes
     assert open_movement(model, tiny.walk(1, 60)).notes == (SIMULATED,)
