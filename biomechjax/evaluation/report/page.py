@@ -126,8 +126,12 @@ def _notices(metrics: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
 def _people(metrics: Mapping[str, Any]) -> str:
     kind = "SIMULATED participants" if metrics["simulated"] else "participants"
     whom = f"{metrics['participants']} {kind} of the {metrics['split']} split of {metrics['data']}"
-    ways = "free: anything, and what cannot be read counts as wrong; constrained: only what the task allows"
-    return f"{whom}. Answers: {metrics['answers']} ({ways})."
+    divided = f", divided by {metrics['splits']}" if metrics.get("splits") else ""
+    ways = (
+        "free: anything, and what cannot be read counts as wrong; constrained: only what the task allows; scored: the "
+        "likeliest of what it allows"
+    )
+    return f"{whom}{divided}. Answers: {metrics['answers']} ({ways})."
 
 
 def _about_worst(metrics: Mapping[str, Any]) -> str:
