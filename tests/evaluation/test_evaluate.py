@@ -338,6 +338,24 @@ def test_scored_answers_are_the_likeliest_of_all_that_are_allowed(three_ways, mo
     assert alone[0] == max(alone) and min(alone) < max(alone)
 
 
+def test_values_are_scored_alike_in_one_pass_and_in_several(monkeypatch, model, records):
+    """Every answer stands once and in its place, however many a pass takes."""
+    passes = []
+
+    def score(config, params, prompts, part):
+        passes.append(len(part))
+        return np.array([[float(sum(ids)) + 100 * len(ids) for ids in part] for _ in prompts])
+
+    monkeypatch.setattr(answering, "score_answers", score)
+    task, renderer = BY_NAME["Berg Balance score"], Renderer(model.vocabulary)
+    about = [np.array(records.read("test")[0].views[0])], ["Which Berg Balance score fits?"], task
+    expected = [[float(sum(ids)) + 100 * len(ids) for ids in map(renderer.answer, task.answer.allowed)]]
+    for most in (63, 20):
+        monkeypatch.setattr(answering, "MOST_ANSWERS", most)
+        assert answering.allowed_scores(model, *about).tolist() == expected
+    assert passes == [57, 20, 20, 17]
+
+
 def test_only_scored_leaves_out_what_it_cannot_score(three_ways, model, records):
     metrics, answered = evaluate(model, records, ways=["scored"], baselines=QUICK, kept=three_ways[0])
     assert not {"Timed Up and Go time", "walking speed"} & set(metrics["tasks"]) and metrics["decoders"] == [DECODER]
