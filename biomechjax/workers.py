@@ -13,10 +13,12 @@ _job: Callable[[Any], Any]  # of a worker process: it may be large, and is sent 
 
 
 @contextlib.contextmanager
-def mapping(job: Callable[[A], B], workers: int) -> Iterator[Callable[[Sequence[A]], Iterable[B]]]:
+def mapping(job: Callable[[A], B], workers: int, at_once: int = 8) -> Iterator[Callable[[Sequence[A]], Iterable[B]]]:
     """A function that maps items to what the job makes of them, in order, in so many processes.
 
-    Each call starts its work at once where there are several processes. All of them have ended when the context does.
+    Each call starts its work at once where there are several processes, which are sent at most `at_once` items at a
+    time, and give back what is made of these together: 1 for items that take long. All of them have ended when the
+    context does.
     """
     if workers <= 1:
         yield lambda items: map(job, items)
@@ -25,7 +27,7 @@ def mapping(job: Callable[[A], B], workers: int) -> Iterator[Callable[[Sequence[
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context, _set_job, (job,)) as pool:
         try:
-            yield lambda items: pool.map(_call, items, chunksize=max(1, min(8, len(items) // (4 * workers))))
+            yield lambda items: pool.map(_call, items, chunksize=max(1, min(at_once, len(items) // (4 * workers))))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

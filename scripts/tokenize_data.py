@@ -17,7 +17,7 @@ from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.parallel.processes import Processes, first_process, join_processes
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
-from biomechjax.training.checkpoint import read_config
+from biomechjax.training.checkpoint import check_unmet, read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Arguments:
 def main() -> None:
     args = parse(Arguments, __doc__)
     join_processes(args.processes)
-    read_config(args.ckpt, "tokenizer")
+    tokenizer_run, cohort = read_config(args.ckpt, "tokenizer"), Cohort.load(args.data)
+    check_unmet(tokenizer_run, cohort.path, cohort.name, cohort.held_out)
     tokenizer = MotionTokenizer.load(args.ckpt / "motion_tokenizer")
     manifest = write_records(
         tokenizer,
-        Cohort.load(args.data),
+        cohort,
         args.out,
         args.views,
         args.seed,

@@ -109,6 +109,11 @@ class Cohort:
         name, splits_by = description.get("Name", path.name), description.get("SplitsBy")
         return cls(path, name, simulated, format, participants, trials, splits_by)
 
+    @property
+    def held_out(self) -> list[str]:
+        """Participants who are not to be trained on."""
+        return [person for person, about in self.participants.items() if about["split"] != "train"]
+
     def trials_of(self, split: str) -> list[Trial]:
         """The trials of the participants of one split.
 

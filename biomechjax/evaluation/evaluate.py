@@ -27,6 +27,7 @@ from biomechjax.evaluation.tables import DECODER, latex_tables, write_csv
 from biomechjax.provenance import git_commit
 from biomechjax.tasks.registry import TASKS
 from biomechjax.tasks.task import Choice, Task
+from biomechjax.training.checkpoint import check_unmet
 from biomechjax.training.trained import TrainedDecoder
 
 # What baselines rest on.
@@ -62,13 +63,16 @@ def evaluate(
         "calibration"}}, and the decoder's answers.
 
     Raises:
-        InputError: the records hold other codes than the decoder read in training, the split is empty, a way is unknown
+        InputError: the records hold other codes than the decoder read in training, or hold out people whom it was
+            trained on, the split is empty, a way is unknown
             or stands twice, no baseline has such a name, or the cohort is another one than that of the records.
     """
     if not records.tokenizer.same_codes(model.tokenizer):
         raise InputError(
             f"{records.path}: written by another tokenizer than the decoder was trained with; tokenize again"
         )
+    held_out = [person for person, part in records.participants.items() if part != "train"]
+    check_unmet(model.run, records.path, records.manifest["cohort"], held_out)
     if not ways or len(set(ways)) != len(ways) or not set(ways) <= set(WAYS):
         raise InputError(f"--answers {','.join(ways)}: expected some of {', '.join(WAYS)}, each once")
     train, test = records.read("train"), records.read(split)

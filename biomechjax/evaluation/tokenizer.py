@@ -16,7 +16,7 @@ from biomechjax.errors import InputError
 from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.tokenizer.metrics import reconstruction, round_trip
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
-from biomechjax.training.checkpoint import read_config
+from biomechjax.training.checkpoint import check_unmet, read_config
 
 # Figure, what it is called on the screen, its decimals.
 FIGURES = (
@@ -72,12 +72,7 @@ class TrainedTokenizer:
             return cohort
         if data is None:
             raise InputError(f"{cohort.path}: changed since the tokenizer was trained; name the cohort with --data")
-        now_held_out = {p for p, about in cohort.participants.items() if about["split"] != "train"}
-        if trained := sorted(now_held_out & set(self.run["train_participants"].get(cohort.name, ()))):
-            raise InputError(
-                f"{cohort.path}: {trained[0]} is held out there, but {self.folder} was trained on "
-                f"{len(trained)} such of {cohort.name}; evaluate on people that it has not met"
-            )
+        check_unmet(self.run, cohort.path, cohort.name, cohort.held_out)
         return cohort
 
 

@@ -1,7 +1,7 @@
 """What the makers publish of a chip: what a step on paper is held against.
 
 Sources: the Cloud TPU pages of system architecture (docs.cloud.google.com/tpu/docs: v4, v5e, v5p, v6e) and the data
-sheets of NVIDIA H100 SXM and H200 SXM. A TPU's links are published as bandwidth of all ports of a chip; NVLink as both
+sheet of NVIDIA H100 SXM. A TPU's links are published as bandwidth of all ports of a chip; NVLink as both
 directions together.
 """
 
@@ -52,7 +52,6 @@ CHIPS = {
         Chip("v5p", 95 * GIB, 459e12, 2765e9, 100e9, 6),
         Chip("v6e", 32 * GIB, 918e12, 1638e9, 100e9, 4),
         Chip("h100", 80e9, 989e12, 3350e9, 450e9, 1, "cuda"),
-        Chip("h200", 141e9, 989e12, 4800e9, 450e9, 1, "cuda"),
     )
 }
 

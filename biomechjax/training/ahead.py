@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding
 
 from biomechjax.errors import InputError
-from biomechjax.language.adapters import freeze, init_adapters
+from biomechjax.language.adapters import init_adapters
 from biomechjax.language.config import DecoderConfig, preset, published_vocabulary
 from biomechjax.language.decoder import abstract_params
 from biomechjax.parallel import formula
@@ -23,10 +23,10 @@ from biomechjax.parallel.chips import Topology
 from biomechjax.parallel.costs import Collective, collectives, flops
 from biomechjax.parallel.program import Program
 from biomechjax.parallel.runner import Runner, check_batch
-from biomechjax.parallel.strategies import find_strategy
 from biomechjax.training.config import DecoderExperiment
-from biomechjax.training.decoder import adapter_learner, decoder_learner, of_rows
+from biomechjax.training.decoder import adapter_learner, computed, decoder_learner, of_rows
 from biomechjax.training.loop import prepare
+from biomechjax.training.pretrained import abstract_frozen
 from biomechjax.training.step import Learner, TrainState
 
 CODES, MEANING = 512, 64  # of a tokenizer that is not there: its codes, and the width of what describes one
@@ -40,6 +40,16 @@ class Case:
     strategy: str
     experiment: DecoderExperiment
     mesh: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A step and its arguments as shapes with shardings, and the work that it is by formula."""
+
+    runner: Runner
+    state: TrainState
+    batch: dict[str, jax.ShapeDtypeStruct]
+    work: formula.Work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,32 +102,23 @@ def abstract_training(experiment: DecoderExperiment) -> tuple[DecoderConfig, Lea
 
     A preset of Gemma stands for the pretrained one, and is adapted as the experiment says, to a tokenizer of 512 codes;
     any other is trained from scratch.
+
+    Raises:
+        InputError: as `computed`.
     """
-    how = experiment.adapt
+    how, rows = experiment.adapt, CODES + 2
     published = published_vocabulary(experiment.preset)
-    words = {name: getattr(experiment, name) for name in ("compute_dtype", "remat", "attention")}
-    words |= {"unroll": experiment.unroll} if experiment.unroll else {}
-    size = published or experiment.text_vocabulary + CODES + 2
-    try:
-        shape = preset(experiment.preset, size, **words)
-    except ValueError as e:
-        raise InputError(str(e)) from e
-    params, _ = abstract_params(shape)
+    size = published or experiment.text_vocabulary + rows
+    shape = computed(preset(experiment.preset, size), experiment)
     if not published or how.method == "full":
-        return shape, decoder_learner(shape), params, None
-    key = jax.random.key(experiment.train.seed)
-
-    def of(*sizes: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(sizes, jnp.float32)
-
-    learned = {
-        "layers": jax.eval_shape(lambda: init_adapters(shape, how.lora, key)),
-        "rows": of(CODES + 2, shape.width),
-    }
-    frozen = {"base": jax.eval_shape(lambda p: freeze(p, how.weights), params), "size": of()}
-    if how.row_start == "codebook":
-        learned["projection"], frozen["meaning"] = of(MEANING, shape.width), of(CODES + 2, MEANING)
-    return shape, adapter_learner(shape, how, size - CODES - 2), learned, frozen
+        return shape, decoder_learner(shape), abstract_params(shape)[0], None
+    adapters = jax.eval_shape(lambda: init_adapters(shape, how.lora, jax.random.key(0)))
+    learned = {"layers": adapters, "rows": jax.ShapeDtypeStruct((rows, shape.width), jnp.float32)}
+    described = how.row_start == "codebook"
+    if described:
+        learned["projection"] = jax.ShapeDtypeStruct((MEANING, shape.width), jnp.float32)
+    frozen = abstract_frozen(shape, how.weights, (rows, MEANING) if described else None)
+    return shape, adapter_learner(shape, how, size - rows), learned, frozen
 
 
 def find_devices(topology: Topology) -> list[Any]:
@@ -142,43 +143,37 @@ def find_devices(topology: Topology) -> list[Any]:
         ) from e
 
 
-def abstract_step(case: Case, devices: Sequence[Any]) -> tuple[Runner, TrainState, dict[str, jax.ShapeDtypeStruct]]:
-    """A step and its arguments as shapes with shardings.
+def plan(case: Case, devices: Sequence[Any]) -> Plan:
+    """What a case compiles.
 
     Raises:
         InputError: strategy, mesh, devices and parameters do not fit together.
     """
     experiment = case.experiment
     rows = of_rows(experiment)
-    _, learner, params, frozen = abstract_training(experiment)
+    shape, learner, params, frozen = abstract_training(experiment)
     runner, state = prepare(learner, params, {}, experiment.train, case.strategy, frozen, case.mesh, devices)
     check_batch(runner.strategy, runner.mesh, rows.batch_size, (rows.length, rows.room))
     where = NamedSharding(runner.mesh, runner.strategy.of_batch)
     sizes = dict.fromkeys(("tokens", "positions", "segment_ids"), rows.length)
     sizes |= dict.fromkeys(("loss_positions", "targets", "loss_weights"), rows.room)
-    return (
-        runner,
-        state,
-        {
-            name: jax.ShapeDtypeStruct(
-                (rows.batch_size, n), jnp.float32 if name == "loss_weights" else jnp.int32, sharding=where
-            )
-            for name, n in sizes.items()
-        },
-    )
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            (rows.batch_size, n), jnp.float32 if name == "loss_weights" else jnp.int32, sharding=where
+        )
+        for name, n in sizes.items()
+    }
+    return Plan(runner, state, batch, formula.Work(shape, rows.batch_size, rows.length, rows.room, frozen is None))
 
 
-def cost(case: Case, devices: Sequence[Any], topology: Topology | None, steps: int = 0) -> Cost:
+def cost(step: Plan, topology: Topology | None, steps: int = 0) -> Cost:
     """Compiles a step for devices of a topology, or for some that are here, on which so many steps may then be timed.
 
     Raises:
         InputError: what is asked for does not fit together.
     """
-    runner, state, batch = abstract_step(case, devices)
-    shape = abstract_training(case.experiment)[0]
-    rows = of_rows(case.experiment)
-    work = formula.Work(shape, rows.batch_size, rows.length, rows.room, state.frozen is None)
-    strategy, mesh = find_strategy(case.strategy), dict(runner.mesh.shape)
+    runner, state, batch, work = step.runner, step.state, step.batch, step.work
+    strategy, mesh = runner.strategy, dict(runner.mesh.shape)
     x = mesh[strategy.rules["batch"]] if "embed" in strategy.rules else 1
     parts = {
         "parameters": formula.shard_bytes(state.params),
@@ -222,14 +217,14 @@ def cost(case: Case, devices: Sequence[Any], topology: Topology | None, steps: i
         flops=flops(program),
         sent={kind: sum(e.times * e.sent for e in exchanged if e.kind == kind) for kind in kinds},
         counts={kind: sum(e.times for e in exchanged if e.kind == kind) for kind in kinds},
-        link_s=_link_seconds(exchanged, topology, devices) if topology else None,
+        link_s=_link_seconds(exchanged, topology, runner.mesh.devices.flat) if topology else None,
         compile_s=took,
         unknown_loops=program.unknown_loops,
         measured_s=_measure(runner, compiled, state, batch, steps) if steps else None,
     )
 
 
-def _link_seconds(exchanged: Sequence[Collective], topology: Topology, devices: Sequence[Any]) -> float:
+def _link_seconds(exchanged: Sequence[Collective], topology: Topology, devices: Iterable[Any]) -> float:
     places = [getattr(d, "coords", (i,)) for i, d in enumerate(devices)]
 
     def axes(group: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
 """The folder of a training run: self-contained, and resumable to the bit.
 
 OUT/
-  config.json        everything that defines the run: experiment, data hash, git commit, format of the folder
+  config.json        everything that defines the run: experiment, data hash, git commit, format of the folder; and who
+                     trained it, "train_participants" {cohort: [participant]}
   steps/<n>/         orbax: state (parameters, optimizer, step, codebook) and data (iterator)
   metrics.jsonl      one line per logged step
   motion_tokenizer/  the tokenizer whose codes the model reads or, in a tokenizer run, the finished tokenizer
@@ -11,7 +12,7 @@ OUT/
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,33 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
     if kind and found != kind:
         raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
     return config
+
+
+def by_cohort(people: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """`train_participants` of (cohort, participant)s, who may stand several times."""
+    found: dict[str, list[str]] = {}
+    for cohort, person in sorted(set(people)):
+        found.setdefault(cohort, []).append(person)
+    return found
+
+
+def check_unmet(run: dict[str, Any], data: Path, cohort: str, held_out: Iterable[str]) -> None:
+    """Checks that the model of a run was not trained on anybody of a cohort who is to be evaluated.
+
+    Args:
+        data: where these people are held out, for errors.
+
+    Raises:
+        InputError: it was, or does not say on whom.
+    """
+    model = f"the {run['kind']}"
+    if "train_participants" not in run:
+        raise InputError(f"{data}: {model} does not say whom it was trained on (config.json); train it again")
+    if met := sorted(set(held_out) & set(run["train_participants"].get(cohort, ()))):
+        raise InputError(
+            f"{data}: {met[0]} is held out there, but {model} was trained on {len(met)} such of {cohort}; give it "
+            "people that it has not met"
+        )
 
 
 def start_or_resume(folder: Path, config: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -17,7 +18,7 @@ from biomechjax.language.config import published_vocabulary
 from biomechjax.parallel.chips import Chip, Topology
 from biomechjax.parallel.strategies import find_strategy
 from biomechjax.provenance import git_commit, resume_key
-from biomechjax.training.ahead import Case, Cost, abstract_step, cost, find_devices
+from biomechjax.training.ahead import Case, Cost, Plan, cost, find_devices, plan
 from biomechjax.training.config import DecoderExperiment
 from biomechjax.workers import mapping
 
@@ -148,9 +149,10 @@ def compare(cases: Sequence[Case], where: Where, steps: int, workers: int, kept:
     known = {}
     if kept.exists():
         known = dict(map(json.loads, kept.read_text().splitlines()))
-    keys = [resume_key((case, where, steps, jax.__version__), ("parallel", "training", "language")) for case in cases]
+    code = resume_key((where, steps, jax.__version__), ("parallel", "training", "language"))
+    keys = [hashlib.sha256(f"{code} {case}".encode()).hexdigest()[:12] for case in cases]
     todo = [case for case, key in zip(cases, keys, strict=True) if key not in known]
-    with mapping(functools.partial(_job, where=where, steps=steps), workers if where.topology else 1) as each:
+    with mapping(functools.partial(_job, where=where, steps=steps), workers if where.topology else 1, 1) as each:
         found = iter(each(todo))
         for case, key in zip(cases, keys, strict=True):
             if key not in known:
@@ -166,9 +168,7 @@ def _job(case: Case, where: Where, steps: int) -> dict[str, Any] | str:
     _prepare(where)
     devices = find_devices(where.topology) if where.topology else jax.devices()
     try:
-        return dataclasses.asdict(
-            cost(_fitting(case, devices), devices, where.topology, 0 if where.topology else steps)
-        )
+        return dataclasses.asdict(cost(fitting(case, devices), where.topology, 0 if where.topology else steps))
     except InputError as e:
         return str(e)
 
@@ -182,7 +182,7 @@ def _prepare(where: Where) -> None:
         jax.config.update("jax_num_cpu_devices", where.simulated or 1)
 
 
-def _fitting(case: Case, devices: Sequence[Any]) -> Case:
+def fitting(case: Case, devices: Sequence[Any]) -> Plan:
     """The case over its mesh, or over the first that fits its heads and rows, from the strategy's own on.
 
     Raises:
@@ -194,11 +194,9 @@ def _fitting(case: Case, devices: Sequence[Any]) -> Case:
     errors = []
     for one in tried:
         try:
-            abstract_step(one, devices)
+            return plan(one, devices)
         except InputError as e:
             errors.append(e)
-        else:
-            return one
     raise errors[0]
 
 

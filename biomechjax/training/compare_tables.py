@@ -5,15 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from biomechjax.parallel.chips import GIB
 from biomechjax.training.compare import Result, Where, as_rows, learned
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
 
 HEADS = (
     "strategy", "mesh", "learned", "rows", "remat", "weights", "gradients", "optimizer", "activations", "peak\nGiB",
@@ -86,7 +83,8 @@ def draw(results: Sequence[Result], where: Where, path: Path) -> None:
     """Memory of a device in its parts, and the predicted or measured time of a step, a bar for each result."""
     shown = [r for r in results if r.cost and r.cost.peak is not None]
     names = [f"{r.case.strategy} {'x'.join(map(str, r.cost.mesh.values()))}" for r in shown if r.cost]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 1 + 0.4 * max(3, len(shown))), sharey=True)
+    figure = Figure(figsize=(12, 1 + 0.4 * max(3, len(shown))))
+    left, right = figure.subplots(1, 2, sharey=True)
     ends = [0.0] * len(shown)
     for part in ("parameters", "frozen", "gradients", "optimizer", "activations"):
         sizes = [max(0.0, getattr(r.cost, part)) / GIB for r in shown]
@@ -111,4 +109,3 @@ def draw(results: Sequence[Result], where: Where, path: Path) -> None:
         right.set_xlabel(f"ms of a step, measured on {where}")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
-    plt.close(figure)

@@ -32,7 +32,7 @@ from biomechjax.parallel.processes import first_process, write_once
 from biomechjax.parallel.runner import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
-from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
+from biomechjax.training.checkpoint import by_cohort, check_run, run_config, start_or_resume
 from biomechjax.training.config import AdaptConfig, DecoderExperiment
 from biomechjax.training.loop import fit, prepare
 from biomechjax.training.pretrained import (
@@ -98,8 +98,14 @@ def train_decoder(
     # Refuses before anything is written.
     prepare(start.learner, start.params, {}, experiment.train, strategy, start.frozen, mesh)
 
+    trained = by_cohort(
+        (cohort, r.participant.removeprefix(f"{cohort}/"))
+        for cohort, of in zip(cohorts, records, strict=True)
+        for r in of
+    )
+
     def write() -> None:
-        start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape)})
+        start_or_resume(out, config | {"decoder": dataclasses.asdict(start.shape), "train_participants": trained})
         if saved is None:
             start.vocabulary.save(out / "vocabulary")
         if not (out / "motion_tokenizer").is_dir():
@@ -207,7 +213,7 @@ def from_scratch(
     `read` codes of each step of a movement are read.
     """
     vocabulary = vocabulary or text_vocabulary(experiment, tokenizer, read)
-    shape = _computed(preset(experiment.preset, vocabulary.size), experiment)
+    shape = computed(preset(experiment.preset, vocabulary.size), experiment)
     params = init_params(shape, jax.random.key(experiment.train.seed))
     params["embedding"] = embed_codes(params["embedding"], vocabulary, tokenizer, experiment.train.seed)
     return Start(shape, vocabulary, decoder_learner(shape), params)
@@ -223,7 +229,7 @@ def from_base(
     if vocabulary is None:
         codes = read * tokenizer.config.codebook_size
         vocabulary = movement_vocabulary(text, codes, read, config.vocab_size, how.motion_rows)
-    shape = dataclasses.replace(_computed(config, experiment), vocab_size=vocabulary.size)
+    shape = dataclasses.replace(computed(config, experiment), vocab_size=vocabulary.size)
     params, text_rows = with_rows(params, vocabulary.size), min(len(text), config.vocab_size)
     meaning = np.pad(
         code_meanings(vocabulary.codebook_size, tokenizer), ((2, 0), (0, 0))
@@ -238,7 +244,12 @@ def from_base(
     return Start(shape, vocabulary, adapter_learner(shape, how, offset), learned, frozen)
 
 
-def _computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderConfig:
+def computed(shape: DecoderConfig, experiment: DecoderExperiment) -> DecoderConfig:
+    """A decoder's shape, computed as the experiment says.
+
+    Raises:
+        InputError: these do not fit together.
+    """
     how = {name: getattr(experiment, name) for name in ("compute_dtype", "remat", "attention")}
     try:
         return dataclasses.replace(shape, **how, unroll=experiment.unroll or shape.unroll)

@@ -7,6 +7,7 @@ OUT/base/     of a run with adapters: the frozen base, so that the checkpoint ne
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,17 @@ def new_rows(learned: Tree, frozen: Tree) -> Array:
     return frozen["size"] * rows
 
 
+def abstract_frozen(config: DecoderConfig, weights: str, meaning: Sequence[int] | None) -> Tree:
+    """What is frozen as shapes: a base kept in `weights`, and the meaning of new rows where that has a shape."""
+    abstract: Tree = {
+        "base": jax.eval_shape(lambda p: freeze(p, weights), abstract_params(config)[0]),
+        "size": jax.ShapeDtypeStruct((), np.float32),
+    }
+    if meaning:
+        abstract["meaning"] = jax.ShapeDtypeStruct(tuple(meaning), np.float32)
+    return abstract
+
+
 def save_frozen(folder: Path, config: DecoderConfig, adapt_config: AdaptConfig, frozen: Tree) -> None:
     """Writes `base` of a checkpoint, whole or not at all."""
     about = {
@@ -115,10 +127,6 @@ def save_frozen(folder: Path, config: DecoderConfig, adapt_config: AdaptConfig, 
 def load_frozen(folder: Path) -> Tree:
     """Reads what `save_frozen` wrote, onto this process's devices."""
     about = json.loads((folder / "decoder.json").read_text())
-    shapes, _ = abstract_params(DecoderConfig(**about["decoder"]))
-    base = jax.eval_shape(lambda p: freeze(p, about["weights"]), shapes)
-    abstract: Tree = {"base": base, "size": jax.ShapeDtypeStruct((), np.float32)}
-    if about["meaning"]:
-        abstract["meaning"] = jax.ShapeDtypeStruct(tuple(about["meaning"]), np.float32)
+    abstract = abstract_frozen(DecoderConfig(**about["decoder"]), about["weights"], about["meaning"])
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore((folder / "frozen").resolve(), abstract)

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
 from biomechjax.parallel.chips import GIB, Topology
 from biomechjax.training.ahead import Case
 from biomechjax.training.compare import Result, learning_of, plain_cases
 from biomechjax.training.config import DecoderExperiment
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
 
 
 def scaling_cases(
@@ -85,7 +82,8 @@ def draw_scaling(results: Sequence[tuple[Topology, Result]], path: Path) -> None
         lines.setdefault(f"{word}, {r.case.strategy}", []).append((topology.size, per_chip))
     columns = 3
     height = -(-max(1, len(panels)) // columns)
-    figure, axes = plt.subplots(height, columns, figsize=(4 * columns, 3 * height), squeeze=False)
+    figure = Figure(figsize=(4 * columns, 3 * height))
+    axes = figure.subplots(height, columns, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     for axis, ((chip, name), lines) in zip(axes.flat, sorted(panels.items()), strict=False):
@@ -95,4 +93,3 @@ def draw_scaling(results: Sequence[tuple[Topology, Result]], path: Path) -> None
         axis.legend(fontsize=6)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
-    plt.close(figure)

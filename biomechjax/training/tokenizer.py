@@ -32,7 +32,7 @@ from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.start import init_params, linear_start
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features, root_features
 from biomechjax.tokenizer.union import Stem, unite
-from biomechjax.training.checkpoint import check_run, run_config, start_or_resume
+from biomechjax.training.checkpoint import by_cohort, check_run, run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.log import draw_curves, read_log
 from biomechjax.training.loop import fit, prepare
@@ -74,8 +74,7 @@ def train_tokenizer(
     share = batch_share(strategy, experiment.train.batch_size)  # refuses before anything is written
     hashes, names = [c.data_hash() for c in cohorts], [c.name for c in cohorts]
     run = run_config("tokenizer", experiment, data, hashes, names, any(c.simulated for c in cohorts))
-    trained = {c.name: sorted({t.participant for t in c.trials_of("train")}) for c in cohorts}
-    run |= {"train_participants": trained}
+    run |= {"train_participants": by_cohort((c.name, t.participant) for c in cohorts for t in c.trials_of("train"))}
     check_run(out, run)
     rng = np.random.default_rng(experiment.train.seed)
     recordings: dict[str, list[Recording]] = {f.name: [] for f in formats}

@@ -23,12 +23,15 @@ from biomechjax.tasks.registry import BY_NAME, TASKS
 from biomechjax.tasks.task import Choice
 from biomechjax.training.trained import TrainedDecoder
 
+COHORT = "six walkers (simulated)"
+RUN = {"kind": "decoder", "train_participants": {COHORT: ["sub-01", "sub-02", "sub-03"]}}
+
 
 @pytest.fixture(scope="module")
 def model() -> TrainedDecoder:
     experiment = {"mixture": {"longest": 240}}
     return TrainedDecoder(
-        tiny.decoder_config(), tiny.decoder_params(), tiny.vocabulary(), tiny.tokenizer(), experiment, {"seed": 0}
+        tiny.decoder_config(), tiny.decoder_params(), tiny.vocabulary(), tiny.tokenizer(), experiment, RUN
     )
 
 
@@ -250,6 +253,16 @@ def test_records_of_another_tokenizer_are_refused(model, records):
     other = dataclasses.replace(model, tokenizer=dataclasses.replace(model.tokenizer, table=codes))
     with pytest.raises(InputError, match="written by another tokenizer"):
         evaluate(other, records)
+
+
+def test_nobody_who_was_trained_on_is_asked_about(model, records):
+    """As by another division of the same people; people of another cohort may have the same names."""
+    people = sorted({r.participant for r in records.read("test")})
+    met = {**RUN, "train_participants": {COHORT: ["sub-01", people[0]], "others": people}}
+    with pytest.raises(InputError, match=f"{people[0]} is held out there, but the decoder was trained on 1 such of"):
+        evaluate(dataclasses.replace(model, run=met), records, baselines=QUICK)
+    with pytest.raises(InputError, match="the decoder does not say whom it was trained on"):
+        evaluate(dataclasses.replace(model, run={"kind": "decoder"}), records, baselines=QUICK)
 
 
 def test_a_label_that_no_answer_can_match_is_refused(model, records):

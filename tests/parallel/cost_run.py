@@ -1,6 +1,7 @@
 """Compiles small steps for eight simulated devices and prints what they cost as JSON; a process of its own.
 
-{"hand": a model that can be counted by hand, "head": bytes, "strategies": {name: Cost of a small decoder}}
+{"hand": a model that can be counted by hand, "head": bytes, "fitted": a mesh that was found,
+ "strategies": {name: Cost of a small decoder}}
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ from biomechjax.language.likelihood import log_probs
 from biomechjax.parallel.costs import collectives, flops
 from biomechjax.parallel.program import Program
 from biomechjax.parallel.strategies import STRATEGIES
-from biomechjax.training.ahead import Case, cost
+from biomechjax.training.ahead import Case, cost, plan
+from biomechjax.training.compare import fitting
 from biomechjax.training.config import DecoderExperiment, TrainConfig
 
 LAYERS, B, D, M, V = 5, 16, 32, 64, 4096
@@ -70,9 +72,10 @@ def strategies() -> dict[str, dict[str, object]]:
     found = {}
     for name in STRATEGIES:
         case = Case(name, EXPERIMENT, MESHES.get(name, ()))
-        found[name] = dataclasses.asdict(cost(case, jax.devices(), None, steps=int(name == "cp")))
+        found[name] = dataclasses.asdict(cost(plan(case, jax.devices()), None, steps=int(name == "cp")))
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps({"hand": hand(), "head": head(), "strategies": strategies()}))
+    fitted = dict(fitting(Case("tp", EXPERIMENT), jax.devices()).runner.mesh.shape)
+    print(json.dumps({"hand": hand(), "head": head(), "fitted": fitted, "strategies": strategies()}))

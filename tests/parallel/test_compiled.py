@@ -46,6 +46,11 @@ def test_parts_of_a_vocabulary_stay_where_they_are(found):
     assert gradient <= found["head"] < 1.2 * gradient
 
 
+def test_a_mesh_is_found_that_the_heads_divide_over(found):
+    """tp's own would have all eight devices along its four heads."""
+    assert found["fitted"] == {"data": 2, "model": 4}
+
+
 @pytest.mark.skipif(jax.__version__ != GOLDEN_JAX, reason=f"counts are of JAX {GOLDEN_JAX}")
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_no_exchange_has_come_in(found, strategy):

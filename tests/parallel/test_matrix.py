@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 LIMIT = 1e-5
 LOSS = "metrics/answer"
 WHATS, PARTS, LAYERS = ("full", "lora", "qlora"), (1, 4), ("scan", "unrolled")
-SOME = ["full/fsdp_tp/4/scan"]
+SOME = ["full/fsdp_tp/4/scan", "full/cp/4/scan"]
 ALL = [f"{w}/{s}/{n}/{layers}" for w in WHATS for s in STRATEGIES for n in PARTS for layers in LAYERS]
 # Over processes the layout is the same: what else there is comes once.
 OVER_PROCESSES = [f"{w}/{s}/4/scan" for w in WHATS for s in STRATEGIES] + [f"full/{s}/1/unrolled" for s in STRATEGIES]

@@ -8,8 +8,10 @@ import tiny
 from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.errors import InputError
+from biomechjax.training import decoder as training
+from biomechjax.training.checkpoint import read_config
 from biomechjax.training.config import DecoderExperiment, TrainConfig
-from biomechjax.training.decoder import open_sources, training_records, training_rows
+from biomechjax.training.decoder import open_sources, train_decoder, training_records, training_rows
 
 EXPERIMENT = DecoderExperiment(TrainConfig(1, 4, 1e-3), row_length=256)
 
@@ -60,3 +62,17 @@ def test_people_of_two_cohorts_may_have_one_name(records_folder, tmp_path):
         "six walkers (simulated)",
         "six others",
     ]
+
+
+@pytest.mark.parametrize(("share", "trained"), [(1.0, 3), (0.3, 1)])
+def test_a_run_says_whom_it_was_trained_on(records_folder, tmp_path, monkeypatch, share, trained):
+    other = written(tmp_path, tiny.PEOPLE[:1], name="one walker")
+    monkeypatch.setattr(training, "fit", lambda *_, **__: None)
+    experiment = dataclasses.replace(EXPERIMENT, people=share)
+    train_decoder(experiment, [records_folder, other], tmp_path / "decoder")
+    found = read_config(tmp_path / "decoder")["train_participants"]
+    own = training_records(open_sources([records_folder])[0], experiment)
+    assert {f"{cohort}/{p}" for cohort, people in found.items() for p in people if cohort != "one walker"} == {
+        r.participant for r in own
+    }
+    assert found["one walker"] == ["sub-01"] and len(found["six walkers (simulated)"]) == trained
