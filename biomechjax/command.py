@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import runpy
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from biomechjax.errors import InputError, Stopped
 from biomechjax.parallel.processes import end_alone, lost_another
 
 STOPPED = 75  # EX_TEMPFAIL: run the same command again to go on
+INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75.
+    """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75,
+    an interrupted command one line and 130.
 
     So is one of several processes that finds another one gone. After any other error it does not wait for the others.
     """
@@ -33,6 +36,9 @@ def run(main: Callable[[], None]) -> None:
     except Stopped as e:
         print(e, file=sys.stderr)
         sys.exit(STOPPED)
+    except KeyboardInterrupt:
+        print("interrupted: what was found is kept; run the same command again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as e:
         if not jax.distributed.is_initialized():
             raise

@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES, Interval
+from biomechjax.evaluation.intervals import BOOTSTRAP
+from biomechjax.evaluation.wording import brackets_legend, ends, with_interval
 
 HEADS = ("task", "measure", "arm", "n", "people", "score", "minus base")
 ABOUT = ("data", "simulated", "split", "answers", "command", "git_commit")
@@ -24,8 +25,8 @@ def table_rows(results: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             metric, words = ("accuracy", "accuracy") if "accuracy" in figures else ("pearson_r", "Pearson r")
             score, less = figures[metric], figures[metric]["minus_base"]
             n, people = (f"{figures[k]['value']:.0f}" for k in ("n", "participants"))
-            difference = _with(less["difference"], less["interval"], "+.3f") if less else ""
-            yield task, words, name, n, people, _with(score["value"], score["interval"], ".3f"), difference
+            difference = with_interval(less["difference"], less["interval"], "+z.3f") if less else ""
+            yield task, words, name, n, people, with_interval(score["value"], score["interval"], "z.3f"), difference
 
 
 def print_ablations(results: Mapping[str, Any], console: Console) -> None:
@@ -60,9 +61,9 @@ def write_ablations(results: Mapping[str, Any], out: Path) -> None:
                     apart = found["minus_base"] or {"difference": np.nan, "interval": None}
                     numbers = (
                         found["value"],
-                        *_ends(found["interval"]),
+                        *ends(found["interval"]),
                         apart["difference"],
-                        *_ends(apart["interval"]),
+                        *ends(apart["interval"]),
                     )
                     about = {k: results[k] for k in ABOUT} | {
                         "task": task,
@@ -86,22 +87,11 @@ def legend(results: Mapping[str, Any]) -> str:
     """What the brackets are, and of which code."""
     base = next(iter(results["arms"]))
     return (
-        f"In brackets: {LEVEL:.0%} interval, {RESAMPLES} bootstrap resamples of people; [-]: none, as of fewer than "
-        f"{LEAST_PEOPLE} people. Minus base: the difference from {base} on the same questions and resamples, each by "
-        f"itself. Code at commit {results['git_commit']}."
+        f"{brackets_legend(BOOTSTRAP)} Minus base: the difference from {base} on the same questions and resamples, "
+        f"each by itself. Code at commit {results['git_commit']}."
     )
 
 
 def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [heads, ["---"] * len(heads), *rows]
     return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _with(value: float, interval: Interval, form: str) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:{form}} [-]" if interval is None else f"{value:{form}} [{interval[0]:{form}}, {interval[1]:{form}}]"
-
-
-def _ends(interval: Interval) -> tuple[float, float]:
-    return (np.nan, np.nan) if interval is None else (interval[0], interval[1])

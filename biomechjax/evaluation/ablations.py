@@ -1,7 +1,6 @@
 """Trainings that differ from one by a config or by its records, held against it on the same held-out people."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from biomechjax.evaluation.progress import tell
 from biomechjax.provenance import git_commit
 from biomechjax.tasks.registry import TASKS
 from biomechjax.tasks.task import Number, Task
-from biomechjax.training.checkpoint import check_run, read_config, run_config
 from biomechjax.training.config import DecoderExperiment
-from biomechjax.training.decoder import train_decoder, training_records
+from biomechjax.training.decoder import train_decoder
 from biomechjax.training.trained import TrainedDecoder
 
 
@@ -92,34 +90,21 @@ def shortened(experiment: DecoderExperiment, steps: int) -> DecoderExperiment:
 
 
 def run_arm(arm: Arm, records: Records, out: Path, split: str = "test", way: str = "free") -> Trained:
-    """Trains an arm in `out`/NAME, going on where it was stopped, and asks it; what is there already is read.
+    """Trains an arm in `out`/NAME and asks it, going on where it was stopped.
 
     Raises:
         InputError: the folder holds another training.
         Stopped: after a signal; the same call goes on.
     """
-    folder, manifest = out / arm.name / "decoder", records.manifest
-    run = run_config("decoder", arm.experiment, [arm.data], [records.hash], [manifest["cohort"]], manifest["simulated"])
-    check_run(folder, run)
-    file = out / arm.name / f"{split}-{way}.json"
-    if not file.is_file():
-        train_decoder(arm.experiment, [arm.data], folder)
-        model = TrainedDecoder.load(folder)
-        asked = [q for q in questions_about(records.read(split)) if q.task in arm.tasks]
-        answering = Answering(model, Kept(out / arm.name / "kept"), (records.hash, split, arm.experiment))
-        texts = answering.answers(asked, way)
-        answered = beside_truth(asked, texts, [None] * len(asked), way)
-        found = {
-            "people": len({r.participant for r in training_records(records, arm.experiment)}),
-            "parameters": sum(np.size(x) for x in jax.tree.leaves(model.params)),
-            "answered": [dataclasses.asdict(a) for a in answered],
-        }
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(found))
-        new.replace(file)
-    kept = json.loads(file.read_text())
-    commit = read_config(folder)["git_commit"]
-    return Trained(arm, kept["people"], kept["parameters"], commit, [Answered(**a) for a in kept["answered"]])
+    folder = out / arm.name / "decoder"
+    train_decoder(arm.experiment, [arm.data], folder)
+    model = TrainedDecoder.load(folder)
+    asked = [q for q in questions_about(records.read(split)) if q.task in arm.tasks]
+    texts = Answering(model, Kept(out / arm.name / "kept"), (records.hash, split)).answers(asked, way)
+    answered = beside_truth(asked, texts, [None] * len(asked), way)
+    people = sum(map(len, model.run["train_participants"].values()))
+    parameters = sum(np.size(x) for x in jax.tree.leaves(model.params))
+    return Trained(arm, people, parameters, model.run["git_commit"], answered)
 
 
 def ablate(arms: Sequence[Arm], out: Path, split: str, way: str, command: str) -> dict[str, Any]:

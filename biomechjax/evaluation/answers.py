@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from scipy.special import softmax
 
@@ -154,7 +156,7 @@ class Answering:
     Attributes:
         model: the decoder.
         kept: where answers are kept while the others are found.
-        depends: what tells the answers apart from those of other records and other decoders.
+        depends: what tells the answers apart from those about other records.
     """
 
     model: TrainedDecoder
@@ -215,7 +217,17 @@ class Answering:
         return self.model, [movements[id(q.record)] for q in some], [q.text for q in some]
 
     def _keep(self, name: str, settings: tuple, make: Callable[[], Any]) -> Any:
-        return self.kept(name, (self.depends, *settings), ROOMS, make)
+        return self.kept(name, (self.depends, self._digest, *settings), ROOMS, make)
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Tells a decoder, at its step, from every other."""
+        model = self.model
+        digest = hashlib.sha256(repr((model.config, model.experiment, model.vocabulary.size)).encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
+            digest.update(jax.tree_util.keystr(path).encode())
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()
 
 
 def best_values(model: TrainedDecoder, movements: Sequence[Segment], questions: Sequence[str], task: Task) -> list[str]:

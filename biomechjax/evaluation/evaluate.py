@@ -1,7 +1,6 @@
 """The evaluation of a decoder checkpoint: per task, the decoder's answers beside the baselines', on held-out people."""
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import time
@@ -9,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from biomechjax.data.records import Record, Records
@@ -20,7 +18,7 @@ from biomechjax.evaluation.baselines.registry import Setting, make_baselines
 from biomechjax.evaluation.calibration import calibration
 from biomechjax.evaluation.comparison import compare
 from biomechjax.evaluation.groups import by_group
-from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
+from biomechjax.evaluation.intervals import BOOTSTRAP
 from biomechjax.evaluation.kept import Kept
 from biomechjax.evaluation.progress import tell
 from biomechjax.evaluation.tables import DECODER, latex_tables, write_csv
@@ -81,7 +79,7 @@ def evaluate(
     reading = model.vocabulary.levels, model.longest
     made, absent = make_baselines(Setting(records, kept, cohort, *reading), baselines)
     asked = questions_about(test)
-    answering = Answering(model, kept, (records.hash, split, _digest(model)))
+    answering = Answering(model, kept, (records.hash, split))
     chances = answering.probabilities(asked) if probabilities else [None] * len(asked)
     names = {way: f"{DECODER} ({way})" if len(ways) > 1 else DECODER for way in ways}
     said: dict[str, list[Answered]] = {}
@@ -117,7 +115,7 @@ def evaluate(
         "participants": len({r.participant for r in test}),
         "git_commit": git_commit(),
         "data_hash": records.hash,
-        "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "of": "participants", "least_participants": LEAST_PEOPLE},
+        "bootstrap": BOOTSTRAP,
         "decoders": list(said),
         "absent": absent,
         "tasks": tasks,
@@ -148,15 +146,6 @@ def _answers_of(
 def _versions() -> list[str]:
     installed = {d.name: d.version for d in importlib.metadata.distributions()}
     return [installed.get(name, "absent") for name in LIBRARIES]
-
-
-def _digest(model: TrainedDecoder) -> str:
-    """Tells a decoder, at its step, from every other."""
-    digest = hashlib.sha256(repr((model.config, model.experiment, model.vocabulary.size)).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _calibration(choice: Choice, answered: list[Answered]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ LEAST_PEOPLE = 8
 # interval: the resamples that are left are no fair draw.
 MOST_UNDEFINED = 0.05
 
+BOOTSTRAP = {"resamples": RESAMPLES, "level": LEVEL, "of": "participants", "least_participants": LEAST_PEOPLE}
+"""Of an evaluation's metrics."""
+
 Interval = list[float] | None
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
+from biomechjax.evaluation.wording import brackets, brackets_legend, ends, score_words, with_interval
 
 DECODER = "decoder"
 AGREEMENT = "agreement"
@@ -78,7 +79,7 @@ def _of_score(metrics: dict[str, Any], score: str, kind: str) -> Sheet:
         rows.append((model, *(_score(metrics, task, model, score) for task in tasks)))
         if model in metrics["decoders"]:
             rows.append(("", *(_interval(metrics, task, model, score) for task in tasks)))
-    return Sheet(f"{kind}: {_words(score)}", ("model", *tasks), rows)
+    return Sheet(f"{kind}: {score_words(score)}", ("model", *tasks), rows)
 
 
 def print_tables(metrics: dict[str, Any], console: Console) -> None:
@@ -131,7 +132,7 @@ def write_csv(metrics: dict[str, Any], path: Path) -> None:
         for task, details in metrics["details"].items():
             for model, metric, value, interval in _values(metrics["tasks"][task], details):
                 apart = details["differences"].get(model, {}).get(metric, {"difference": np.nan, "interval": None})
-                numbers = (value, *_ends(interval), apart["difference"], *_ends(apart["interval"]))
+                numbers = (value, *ends(interval), apart["difference"], *ends(apart["interval"]))
                 about = (*(metrics[k] for k in ABOUT), task, details["participants"], model, metric)
                 writer.writerow((*about, *("" if np.isnan(x) else x for x in numbers)))
 
@@ -146,10 +147,6 @@ def _values(by_model: dict[str, Any], details: dict[str, Any]) -> Iterator[tuple
     yield from ((first, f"calibration_{k}", v, None) for k, v in sure.items() if isinstance(v, float))
 
 
-def _ends(interval: Interval) -> tuple[float, float]:
-    return (np.nan, np.nan) if interval is None else (interval[0], interval[1])
-
-
 def _people(metrics: dict[str, Any]) -> str:
     """Whose movement was asked about, and how."""
     simulated = " (SIMULATED people)" if metrics["simulated"] else ""
@@ -160,19 +157,19 @@ def _people(metrics: dict[str, Any]) -> str:
 
 def _legend(metrics: dict[str, Any], sheet: Sheet) -> str:
     """How the intervals were made, what the marks mean, and which models are not there."""
-    b = metrics["bootstrap"]
-    level = f"{b['level']:.0%} interval"
-    intervals = (
-        f"In brackets: {level}, {b['resamples']} bootstrap resamples of people; [-]: none, as of fewer than "
-        f"{b['least_participants']} people."
-    )
+    intervals = brackets_legend(metrics["bootstrap"])
     if sheet.name == AGREEMENT:
         return f"The decoder's answers. {intervals}"
+    return f"{marks_legend(metrics)} {intervals}"
+
+
+def marks_legend(metrics: Mapping[str, Any]) -> str:
+    """What the marks of `standing` mean, and which models are not there."""
     absent = "; ".join(f"{model}: {reason}" for model, reason in metrics["absent"].items())
     return (
         f"{NO_BETTER}: {metrics['decoders'][0]} is not significantly better than this; {WORSE}: it is significantly "
-        f"worse ({level} of the paired difference, each by itself); {UNTOLD}: no such interval. {intervals}"
-        + (f" Not there: {absent}." if absent else "")
+        f"worse ({metrics['bootstrap']['level']:.0%} interval of the paired difference, each by itself); {UNTOLD}: no "
+        "such interval; no mark: it is significantly better." + (f" Not there: {absent}." if absent else "")
     )
 
 
@@ -181,10 +178,6 @@ def _tolerances(metrics: dict[str, Any]) -> str:
     found = {task: details.get("tolerance") for task, details in metrics["details"].items()}
     texts = [f"{task} {t['value']:g} {t['unit']}, {t['source']}" for task, t in found.items() if t]
     return f" Tolerances: {'; '.join(texts)}." if texts else ""
-
-
-def _words(metric: str) -> str:
-    return {"macro_f1": "macro-F1", "mae": "MAE", "pearson_r": "Pearson r"}.get(metric, metric)
 
 
 def _score(metrics: dict[str, Any], task: str, model: str, metric: str) -> str:
@@ -197,7 +190,7 @@ def _score(metrics: dict[str, Any], task: str, model: str, metric: str) -> str:
 
 def _interval(metrics: dict[str, Any], task: str, model: str, metric: str) -> str:
     value = metrics["tasks"][task].get(model, {}).get(metric, np.nan)
-    return "" if np.isnan(value) else _brackets(metrics["details"][task]["intervals"][model][metric])
+    return "" if np.isnan(value) else brackets(metrics["details"][task]["intervals"][model][metric])
 
 
 def _agreement(metrics: dict[str, Any], task: str, decoder: str) -> tuple[str, ...]:
@@ -205,7 +198,7 @@ def _agreement(metrics: dict[str, Any], task: str, decoder: str) -> tuple[str, .
     intervals, limits, tolerance = details["intervals"][decoder], details["bland_altman"][decoder], details["tolerance"]
     within = "-"
     if tolerance:
-        share = _with(scores["within_tolerance"], intervals["within_tolerance"])
+        share = with_interval(scores["within_tolerance"], intervals["within_tolerance"])
         within = f"{share} in {tolerance['value']:g} {tolerance['unit']}"
     return (
         task,
@@ -213,19 +206,11 @@ def _agreement(metrics: dict[str, Any], task: str, decoder: str) -> tuple[str, .
         f"{scores['n']:.0f}",
         str(details["participants"]),
         f"{scores['unparsable']:.3f}",
-        *(_with(scores[metric], intervals[metric]) for metric in ("rmse", "icc")),
-        _with(limits["bias"], limits["intervals"]["bias"]),
+        *(with_interval(scores[metric], intervals[metric]) for metric in ("rmse", "icc")),
+        with_interval(limits["bias"], limits["intervals"]["bias"]),
         f"{limits['low']:.2f} to {limits['high']:.2f}",
         within,
     )
-
-
-def _with(value: float, interval: Interval) -> str:
-    return "-" if np.isnan(value) else f"{value:.2f} {_brackets(interval)}"
-
-
-def _brackets(interval: Interval) -> str:
-    return "[-]" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def _label(sheet: Sheet) -> str:

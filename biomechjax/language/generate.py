@@ -12,7 +12,7 @@ from biomechjax.language.attention import soft_cap
 from biomechjax.language.cache import Cache, init_cache, take_rows
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Decoder, Params, by_layer
-from biomechjax.language.prompts import Prompt, check_prompts, pad_left, places
+from biomechjax.language.prompts import Prompt, check_prompts, in_batches, pad_left, places
 from biomechjax.language.sampling import Sampling, choose
 from biomechjax.language.trie import Trie
 from biomechjax.language.weights import embed
@@ -80,18 +80,17 @@ def generate(
         asked_of.setdefault(tuple(context), []).append(i)
     context_rows, rows = min(batch_size, len(asked_of)), min(batch_size, len(prompts))
     answers: list[list[int]] = [[] for _ in prompts]
-    by_length = sorted(asked_of, key=len)
-    for first in range(0, len(by_length), context_rows):
-        contexts = by_length[first : first + context_rows]
+    different = list(asked_of)
+    for some in in_batches(different, context_rows):
+        contexts = [different[i] for i in some]
         asked = [(row, i) for row, context in enumerate(contexts) for i in asked_of[context]]
         questions, question_lengths = pad_left([prompts[i][1] for _, i in asked], len(asked))
         tokens, lengths = pad_left(contexts, context_rows)
         cache = _read_contexts(config, questions.shape[1], max_new_tokens, params, tokens, lengths)
         for start in range(0, len(asked), rows):
-            some = np.arange(start, min(start + rows, len(asked)))
             # Rows left over repeat questions of the batch, which take no more steps than these.
-            some = np.resize(some, rows)
-            source, place = np.array(asked)[some].T
+            here = np.resize(np.arange(start, min(start + rows, len(asked))), rows)
+            source, place = np.array(asked)[here].T
             new, counts = _answer(
                 config,
                 max_new_tokens,
@@ -101,8 +100,8 @@ def generate(
                 cache,
                 source,
                 lengths[source],
-                questions[some],
-                question_lengths[some],
+                questions[here],
+                question_lengths[here],
                 stops,
                 row_keys[place],
                 table,

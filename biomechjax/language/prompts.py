@@ -1,6 +1,6 @@
 """Prompts: a context and a question behind it, checked and padded to shapes that are compiled once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +35,13 @@ def pad_left(sequences: Sequence[Sequence[int]], rows: int) -> tuple[np.ndarray,
         lengths[row] = len(ids)
         tokens[row, tokens.shape[1] - len(ids) :] = ids
     return tokens, lengths
+
+
+def in_batches(sequences: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """The numbers of the sequences, at most so many at a time, those of about one length together."""
+    by_length = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    for start in range(0, len(by_length), most):
+        yield by_length[start : start + most]
 
 
 def places(lengths: Array, width: int, segment: int = 1) -> tuple[Array, Array]:

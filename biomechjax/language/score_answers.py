@@ -11,7 +11,7 @@ from jax import Array
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import BRANCHES, Decoder, Params
 from biomechjax.language.likelihood import log_probs
-from biomechjax.language.prompts import Prompt, check_prompts, pad_left, places
+from biomechjax.language.prompts import Prompt, check_prompts, in_batches, pad_left, places
 
 MOST_ANSWERS = BRANCHES - 1
 
@@ -43,11 +43,9 @@ def score_answers(
         raise ValueError(f"{len(allowed)} allowed answers; expected 1 to {MOST_ANSWERS}, each with its stop id")
     check_prompts(config, prompts)
     trunks = [[*context, *question] for context, question in prompts]
-    by_length = sorted(range(len(prompts)), key=lambda i: len(trunks[i]))
     scores = np.zeros((len(prompts), len(allowed)), np.float32)
     rows = min(batch_size, len(prompts))
-    for start in range(0, len(prompts), rows or 1):
-        some = by_length[start : start + rows]
+    for some in in_batches(trunks, batch_size):
         tokens, lengths = pad_left([trunks[i] for i in some], rows)
         found = _score(config, tuple(map(tuple, allowed)), params, tokens, lengths)
         scores[some] = np.asarray(found)[: len(some)]
@@ -81,11 +79,9 @@ def score_own_answers(
     check_prompts(config, prompts)
     # The last token of an answer is not read; each token is predicted by the one before it.
     read = [[*context, *question, *a[:-1]] for (context, question), a in zip(prompts, answers, strict=True)]
-    by_length = sorted(range(len(prompts)), key=lambda i: len(read[i]))
     scores = np.zeros(len(prompts), np.float32)
     rows = min(batch_size, len(prompts))
-    for start in range(0, len(prompts), rows or 1):
-        some = by_length[start : start + rows]
+    for some in in_batches(read, batch_size):
         targets, counts = pad_left([answers[i] for i in some], rows)
         found = _score_own(config, params, *pad_left([read[i] for i in some], rows), targets, counts)
         scores[some] = np.asarray(found)[: len(some)]

@@ -15,12 +15,9 @@ import numpy as np
 
 from biomechjax.motion.figure import StickFigure
 
-FASTEST_HZ = 30.0
-LONGEST_S = 120.0
 
-
-def movement(figure: StickFigure) -> dict[str, Any]:
-    """A figure as few JSON values: every n-th frame, so that there are at most FASTEST_HZ, for at most LONGEST_S.
+def movement(figure: StickFigure, fastest_hz: float = 30.0, longest_s: float = 120.0) -> dict[str, Any]:
+    """A figure as few JSON values: every n-th frame, so that there are at most `fastest_hz`, for at most `longest_s`.
 
     Returns:
         rate_hz, seconds (from the first to the last frame of the recording), facing (radians), names of the P points,
@@ -28,13 +25,13 @@ def movement(figure: StickFigure) -> dict[str, Any]:
         for each frame a list of 3 P whole numbers, x, y, z of each point in millimetres over the floor, in all frames
         but the first as differences to the one before.
     """
-    step = math.ceil(figure.rate_hz / FASTEST_HZ - 1e-9)
-    most = int(LONGEST_S * figure.rate_hz) + 1
+    step = math.ceil(figure.rate_hz / fastest_hz - 1e-9)
+    most = int(longest_s * figure.rate_hz) + 1
     shown = figure.places[:most:step]
     mm = np.round(shown.reshape(len(shown), -1) * 1000).astype(int)
     notes = list(figure.notes)
     if len(figure.places) > most:
-        notes.append(f"Only the first {LONGEST_S:.0f} s are shown.")
+        notes.append(f"Only the first {longest_s:g} s are shown.")
     return {
         "rate_hz": figure.rate_hz / step,
         "seconds": (len(figure.places) - 1) / figure.rate_hz,

@@ -12,7 +12,7 @@ from biomechjax.evaluation.answers import Answered
 from biomechjax.evaluation.calibration import calibration
 from biomechjax.evaluation.comparison import compare
 from biomechjax.evaluation.groups import by_group
-from biomechjax.evaluation.intervals import LEAST_PEOPLE, LEVEL, RESAMPLES
+from biomechjax.evaluation.intervals import BOOTSTRAP
 from biomechjax.evaluation.report.page import report
 from biomechjax.evaluation.tables import DECODER
 from biomechjax.language.vocabulary import Vocabulary
@@ -140,7 +140,9 @@ def evaluated(sure: bool = True) -> tuple[dict[str, Any], list[Answered]]:
         "participants": PEOPLE,
         "git_commit": "evaluated0",
         "data_hash": "0123456789abcdef",
-        "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "of": "participants", "least_participants": LEAST_PEOPLE},
+        "bootstrap": BOOTSTRAP,
+        "decoders": [DECODER],
+        "absent": {},
         "tasks": tasks,
         "details": details,
     }, answered

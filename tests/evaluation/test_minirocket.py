@@ -30,7 +30,7 @@ class Means:
 
 
 def test_the_head_is_the_published_one_on_features_and_seconds(monkeypatch, cohort, records):
-    monkeypatch.setattr(minirocket, "minirocket_class", lambda: Means)
+    monkeypatch.setattr(minirocket, "of_aeon", lambda *_: Means)
     movements = Movements(cohort, "", 30.0, workers=1)
     train, test = records.read("train"), records.read("test")
     fitted = MiniRocket(movements).fit([SPEED, ACTIVITY], train)

@@ -210,9 +210,7 @@ def test_every_model_stands_in_the_summary_with_interval_and_mark(metrics):
     within = f"{scores[DECODER]['within_tolerance']:.2f} ["
     assert agreement["within tolerance"].startswith(within) and agreement["within tolerance"].endswith("] in 0.1")
     words = rendered(metrics).words
-    assert all(
-        mark in words for mark in ("†: the decoder is not", "‡: it is significantly worse", "?: no such interval")
-    )
+    assert all(mark in words for mark in ("†: decoder is not", "‡: it is significantly worse", "?: no such interval"))
     assert f"{value:.2f} [0.50, 0.75]‡" in words
 
 
@@ -374,14 +372,13 @@ def test_what_the_model_did_not_read_is_not_shown():
     assert "of the first 1.6 s" in what_the_model_saw(short)
 
 
-def test_long_movements_are_cut(monkeypatch):
-    monkeypatch.setattr(card_module, "LONGEST_S", 2.0)
-    figure = seen_figure(invented.model(), invented.records()[0].views[0])
-    cut = card_module.shortened(figure)
-    assert cut.rate_hz == 15 and cut.notes[-1] == "Only the first 2 s are shown."
-    np.testing.assert_array_equal(cut.places, figure.places[:61:2])
-    slow = dataclasses.replace(figure, rate_hz=12.0, places=figure.places[:10])
-    assert card_module.shortened(slow).notes == figure.notes and len(card_module.shortened(slow).places) == 10
+def test_movements_are_cut_and_thinned(monkeypatch, page):
+    """Of 5.3 s at 30 Hz each, for a second and every third frame."""
+    monkeypatch.setattr(card_module, "LONGEST_S", 1.0)
+    monkeypatch.setattr(card_module, "FASTEST_HZ", 10.0)
+    whole, cut = (found.all("article")[0] for found in (page, rendered(invented.evaluated()[0])))
+    assert "Only the first 1 s are shown." in cut and "Only the first" not in whole
+    assert '"rate_hz":10.0' in cut and '"rate_hz":15.0' in whole
 
 
 def test_a_movement_without_a_body_is_told(metrics):

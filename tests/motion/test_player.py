@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from walks import pendulum_walk
 
-from biomechjax.motion import player
 from biomechjax.motion.player import movement, player_fragment, player_script, player_style
 from biomechjax.motion.stick import stick_figure
 
@@ -28,9 +27,8 @@ def test_every_nth_frame_in_whole_millimetres():
     assert at_30["rate_hz"] == 30.0 and len(at_30["mm"]) == 120
 
 
-def test_long_movements_are_cut_and_it_is_told(monkeypatch):
-    monkeypatch.setattr(player, "LONGEST_S", 2.0)
-    shown = movement(stick_figure(pendulum_walk(60.0, 4.0)))
+def test_long_movements_are_cut_and_it_is_told():
+    shown = movement(stick_figure(pendulum_walk(60.0, 4.0)), longest_s=2.0)
     assert len(shown["mm"]) == 61 and shown["notes"] == ["Only the first 2 s are shown."]
 
 

@@ -1,5 +1,6 @@
 """What a baseline is: a model of the same tasks, fitted on training records and asked about the same others."""
 
+import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
@@ -42,6 +43,18 @@ class Baseline(Protocol):
 
 class Absent(Exception):
     """Why a baseline cannot be had here; tables say it."""
+
+
+def of_aeon(module: str, name: str) -> Any:
+    """Something of aeon, which need not be installed.
+
+    Raises:
+        Absent: it is not.
+    """
+    try:
+        return getattr(importlib.import_module(f"aeon.{module}"), name)
+    except ImportError as e:
+        raise Absent(f"{e}; pip install 'biomechjax[baselines]'") from e
 
 
 Makers = tuple[Callable[[], Any], Callable[[], Any]]

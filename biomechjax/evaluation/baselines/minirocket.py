@@ -10,12 +10,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from biomechjax.data.records import Record
-from biomechjax.evaluation.baselines.baseline import SEED, Absent, Answer, answers, fit_by_task
+from biomechjax.evaluation.baselines.baseline import SEED, Answer, answers, fit_by_task, of_aeon
 from biomechjax.evaluation.baselines.movements import Movements
 from biomechjax.evaluation.baselines.scaling import Scaling
 from biomechjax.tasks.task import Task
 
 MINIROCKET = "MiniRocket"
+TRANSFORM = "transformations.collection.convolution_based", "MiniRocket"
 ALPHAS = np.logspace(-3, 3, 10)
 _MAKERS = (
     lambda: make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(alphas=ALPHAS)),
@@ -50,7 +51,7 @@ class MiniRocket:
             return dataclasses.replace(self, fitted={})
         series = self.movements.series(train)
         scaling = Scaling.of(series)
-        rocket = minirocket_class()(self.kernels, random_state=SEED, n_jobs=-1).fit(scaling(series))
+        rocket = of_aeon(*TRANSFORM)(self.kernels, random_state=SEED, n_jobs=-1).fit(scaling(series))
         ready = dataclasses.replace(self, transform=(scaling, rocket))
         place = {id(r): i for i, r in enumerate(train)}
         inputs = ready._inputs(train)
@@ -66,16 +67,3 @@ class MiniRocket:
         scaling, rocket = self.transform
         seconds = np.array([[r.summary[-1]] for r in records])
         return np.hstack([rocket.transform(scaling(self.movements.series(records))), seconds])
-
-
-def minirocket_class() -> Any:
-    """aeon's transform.
-
-    Raises:
-        Absent: aeon is not installed.
-    """
-    try:
-        from aeon.transformations.collection.convolution_based import MiniRocket as Transform
-    except ImportError as e:
-        raise Absent(f"{e}; pip install 'biomechjax[baselines]'") from e
-    return Transform

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.preprocessing import StandardScaler
 
 from biomechjax.data.records import Record
-from biomechjax.evaluation.baselines.baseline import SEED, Absent, Answer
+from biomechjax.evaluation.baselines.baseline import SEED, Answer, of_aeon
 from biomechjax.evaluation.baselines.movements import Movements
 from biomechjax.evaluation.baselines.scaling import Scaling
 from biomechjax.evaluation.baselines.summary import summaries
@@ -21,6 +21,7 @@ from biomechjax.tasks.task import Choice, Task
 NEAREST, WARPED = "nearest neighbours", "DTW neighbours"
 COUNTS = (1, 3, 5, 9, 15, 25)
 MOST_TRIED = 300  # training recordings that a number of neighbours is tried on
+DTW = "distances", "dtw_pairwise_distance"
 WINDOW = 0.1  # of the length
 SHORTER = 2  # frames of a series that become one
 AT_ONCE = 16
@@ -80,7 +81,7 @@ class WarpedSpace:
                 some = missing[start : start + AT_ONCE]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of the compiler, about aeon's own types
-                    apart = dtw()(self.scaling(self._series(some)), there, window=WINDOW, n_jobs=-1)
+                    apart = of_aeon(*DTW)(self.scaling(self._series(some)), there, window=WINDOW, n_jobs=-1)
                 for r, row in zip(some, apart.tolist(), strict=True):
                     self.found.update(((r.trial, o.trial), x) for o, x in zip(references, row, strict=True))
         return np.array([[self.found[r.trial, other.trial] for other in references] for r in records])
@@ -91,19 +92,6 @@ class WarpedSpace:
         short = full.reshape(*full.shape[:2], -1, SHORTER).mean(-1)
         seconds = np.array([r.summary[-1] for r in records])
         return np.concatenate([short, np.broadcast_to(seconds[:, None, None], (len(short), 1, short.shape[2]))], 1)
-
-
-def dtw() -> Any:
-    """aeon's distances of all pairs.
-
-    Raises:
-        Absent: aeon is not installed.
-    """
-    try:
-        from aeon.distances import dtw_pairwise_distance
-    except ImportError as e:
-        raise Absent(f"{e}; pip install 'biomechjax[baselines]'") from e
-    return dtw_pairwise_distance
 
 
 @dataclasses.dataclass(frozen=True)

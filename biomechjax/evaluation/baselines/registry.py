@@ -7,11 +7,11 @@ from pathlib import Path
 
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
-from biomechjax.evaluation.baselines.baseline import CONSTANT, Absent, Baseline
+from biomechjax.evaluation.baselines.baseline import CONSTANT, Absent, Baseline, of_aeon
 from biomechjax.evaluation.baselines.gait_features import BOOSTING, GaitBoosting
-from biomechjax.evaluation.baselines.minirocket import MINIROCKET, MiniRocket, minirocket_class
+from biomechjax.evaluation.baselines.minirocket import MINIROCKET, TRANSFORM, MiniRocket
 from biomechjax.evaluation.baselines.movements import Movements
-from biomechjax.evaluation.baselines.neighbours import NEAREST, WARPED, Neighbours, SummarySpace, WarpedSpace, dtw
+from biomechjax.evaluation.baselines.neighbours import DTW, NEAREST, WARPED, Neighbours, SummarySpace, WarpedSpace
 from biomechjax.evaluation.baselines.neural import ON_LATENTS, ON_TOKENS, ON_VECTORS, Neural
 from biomechjax.evaluation.baselines.steps import CodeVectors, Latents, Steps, Tokens
 from biomechjax.evaluation.baselines.summary import LINEAR, TREES, OnSummary
@@ -56,13 +56,13 @@ def _boosting(setting: Setting) -> Baseline:
 
 def _minirocket(setting: Setting) -> Baseline:
     movements = setting.movements
-    minirocket_class()
+    of_aeon(*TRANSFORM)
     return MiniRocket(movements)
 
 
 def _warped(setting: Setting) -> Baseline:
     movements = setting.movements
-    dtw()
+    of_aeon(*DTW)
     return Neighbours(WARPED, WarpedSpace(movements), MOST_WARPED)
 
 

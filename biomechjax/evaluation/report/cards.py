@@ -100,18 +100,9 @@ def seen_figure(model: TrainedDecoder, codes: np.ndarray) -> StickFigure:
     return stick_figure(seen)
 
 
-def shortened(figure: StickFigure) -> StickFigure:
-    """The first LONGEST_S of a figure, every k-th frame so that there are at most FASTEST_HZ."""
-    every = int(np.ceil(figure.rate_hz / FASTEST_HZ - 1e-9))
-    most = int(LONGEST_S * figure.rate_hz) + 1
-    cut = (f"Only the first {LONGEST_S:g} s are shown.",) if len(figure.places) > most else ()
-    kept = figure.places[:most:every]
-    return dataclasses.replace(figure, places=kept, rate_hz=figure.rate_hz / every, notes=(*figure.notes, *cut))
-
-
 def _player(model: TrainedDecoder, codes: np.ndarray, title: str) -> Markup:
     try:
-        return Markup(player_fragment(movement(shortened(seen_figure(model, codes))), title))
+        return Markup(player_fragment(movement(seen_figure(model, codes), FASTEST_HZ, LONGEST_S), title))
     except InputError as e:
         return Markup("<p>The movement cannot be shown: {}.</p>").format(str(e))
 

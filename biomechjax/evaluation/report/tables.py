@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from biomechjax.evaluation.groups import NOT_RECORDED, ordered
-from biomechjax.evaluation.intervals import Interval
 from biomechjax.evaluation.metrics import LOWER_IS_BETTER
-from biomechjax.evaluation.tables import NO_BETTER, UNTOLD, WORSE, standing
+from biomechjax.evaluation.tables import marks_legend, standing
+from biomechjax.evaluation.wording import brackets_legend, score_words, with_interval
 from biomechjax.tasks.registry import BY_NAME
 from biomechjax.tasks.task import Number
 
@@ -51,15 +49,9 @@ def leading(metrics: Mapping[str, Any], task: str) -> str:
 
 def summary_legend(metrics: Mapping[str, Any]) -> str:
     """What the brackets and marks mean."""
-    b = metrics["bootstrap"]
-    level = f"{b['level']:.0%} interval"
-    absent = "; ".join(f"{model}: {reason}" for model, reason in metrics.get("absent", {}).items())
     return (
-        f"In brackets: {level} by {b['resamples']} bootstrap resamples of people; [-]: none, as of fewer than "
-        f"{b['least_participants']} people. A dash: no value. {NO_BETTER}: the decoder is not significantly better "
-        f"than this model; {WORSE}: it is significantly worse ({level} of the paired difference, each by itself); "
-        f"{UNTOLD}: no such interval; no mark: it is significantly better. Unparsable: share of the decoder's answers "
-        "that could not be read and count as wrong." + (f" Not there: {absent}." if absent else "")
+        f"{brackets_legend(metrics['bootstrap'])} A dash: no value. {marks_legend(metrics)} Unparsable: share of the "
+        "decoder's answers that could not be read and count as wrong."
     )
 
 
@@ -128,11 +120,6 @@ def _unit(task: str, score: str) -> str:
     return f" ({answer.unit})" if isinstance(answer, Number) and score in IN_UNIT else ""
 
 
-def score_words(score: str) -> str:
-    """What a score is called in a sentence."""
-    return {"mae": "MAE", "macro_f1": "macro-F1", "pearson_r": "Pearson r"}.get(score, score)
-
-
 def _group_score(group: Mapping[str, Any] | None, score: str, metrics: Mapping[str, Any]) -> str:
     if group is None:
         return "-"
@@ -150,13 +137,6 @@ def _mark(difference: Mapping[str, Any], score: str) -> str:
     if score == "bias":
         return OFF
     return AHEAD if (difference["difference"] < 0) == (score in LOWER_IS_BETTER) else BEHIND
-
-
-def with_interval(value: float, interval: Interval) -> str:
-    """A score as in all tables of the page."""
-    if np.isnan(value):
-        return "-"
-    return f"{value:z.2f} [-]" if interval is None else f"{value:z.2f} [{interval[0]:z.2f}, {interval[1]:z.2f}]"
 
 
 def _counts(metrics: Mapping[str, Any], task: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from biomechjax.evaluation.answers import Answered
 from biomechjax.evaluation.calibration import COVERAGE
 from biomechjax.evaluation.report import plots
-from biomechjax.evaluation.report.tables import PageTable, largest, leading, score_words, with_interval
+from biomechjax.evaluation.report.tables import PageTable, largest, leading
+from biomechjax.evaluation.wording import score_words, with_interval
 from biomechjax.tasks.registry import BY_NAME
 from biomechjax.tasks.task import Choice, Number
 
