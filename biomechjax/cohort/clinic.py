@@ -65,10 +65,12 @@ def simulate(
     for index, group in enumerate(draw_groups(participants, seed), start=1):
         person = draw_person(_generator(seed, index), group)
         rows.append({"participant_id": f"sub-{index:03d}", **person.labels})
+    # Of another seed everybody is somebody else.
+    name = "biomechjax simulated clinic" + (f", seed {seed}" if seed else "")
     splits_by = "shares {:.0%}, {:.0%}, {:.0%}".format(*FRACTIONS) if division is None else str(division)
     write_cohort(
         out,
-        name="biomechjax simulated clinic" + (f", capture error times {capture_error:g}" if capture_error != 1 else ""),
+        name=name + (f", capture error times {capture_error:g}" if capture_error != 1 else ""),
         simulated=True,
         format=canonical(),
         tracking_system="markerless",
