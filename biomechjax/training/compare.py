@@ -120,9 +120,12 @@ def search_cases(
 ) -> list[Case]:
     """All of the strategies, over every mesh of so many devices, with these batches, remats and words of LEARNING.
 
+    What is trained from scratch is learned in full, whatever the words.
+
     Raises:
         InputError: a word is none of those.
     """
+    learning = learning if published_vocabulary(experiment.preset) else ("full",)
     cases = []
     for name, batch, remat, word in itertools.product(strategies, batches, remats, learning):
         train = dataclasses.replace(experiment.train, batch_size=batch)

@@ -34,11 +34,13 @@ def walks(cohort: Cohort) -> list[tuple[dict, np.ndarray]]:
 
 
 def test_the_same_seed_gives_the_same_files_with_any_number_of_workers(tmp_path: Path):
-    hashes = []
+    """Those of another seed are other people, and so of another cohort."""
+    found = []
     for name, seed, workers in (("one", 5, 1), ("two", 5, 2), ("other", 6, 1)):
         simulate(tmp_path / name, participants=6, seed=seed, visit="short", workers=workers)
-        hashes.append(Cohort.load(tmp_path / name).data_hash())
-    assert hashes[0] == hashes[1] != hashes[2]
+        found.append(Cohort.load(tmp_path / name))
+    assert found[0].data_hash() == found[1].data_hash() != found[2].data_hash()
+    assert found[0].name == found[1].name != found[2].name
 
 
 def test_says_that_it_is_simulated(cohort: Cohort):

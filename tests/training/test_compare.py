@@ -90,6 +90,8 @@ def test_meshes_and_words_of_a_search():
     assert len(found) == 2 * 2 * (1 + 3) == len({repr(c) for c in found})
     assert {learned(c.experiment) for c in found} == {"full", "qlora"}
     assert {c.experiment.train.batch_size for c in found} == {16, 32}
+    scratch = dataclasses.replace(EXPERIMENT, preset="1m")
+    assert len(search_cases(scratch, ["dp"], 8, [16, 32], ["full"], ["full", "lora", "qlora"])) == 2
     with pytest.raises(InputError, match="--learning half: expected full, lora, qlora"):
         search_cases(EXPERIMENT, ["dp"], 8, [16], ["full"], ["half"])
     assert learned(dataclasses.replace(EXPERIMENT, preset="1m")) == "full"  # nothing else is learned from scratch
