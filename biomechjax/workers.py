@@ -3,6 +3,8 @@
 import concurrent.futures
 import contextlib
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +38,15 @@ def mapping(job: Callable[[A], B], workers: int, at_once: int = 8) -> Iterator[C
 def _set_job(job: Callable[[Any], Any]) -> None:
     global _job
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would work on, and then wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 def _call(item: Any) -> Any:

@@ -64,7 +64,10 @@ def _cells(r: Result, where: Where) -> list[str]:
 
 
 def _number(x: float | None, unit: float, digits: int = 2) -> str:
-    return "-" if x is None else f"{x / unit:.{digits}f}"
+    if x is None:
+        return "-"
+    small = 0 < x / unit < 10**-digits  # as of a small model
+    return f"{x / unit:.1g}" if small else f"{x / unit:.{digits}f}"
 
 
 def write_files(results: Sequence[Result], where: Where, out: Path) -> None:
