@@ -13,16 +13,17 @@ from typing import Any
 import jax
 import tyro
 
-from biomechjax.errors import InputError, Stopped
+from biomechjax.errors import BadStep, InputError, Stopped, Unwritable
 from biomechjax.parallel.processes import end_alone, lost_another
 
 STOPPED = 75  # EX_TEMPFAIL: run the same command again to go on
+BAD_STEP, UNWRITABLE = 65, 74  # EX_DATAERR and EX_IOERR
 INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 
 
 def run(main: Callable[[], None]) -> None:
     """Runs a command: bad input is one message and exit status 2, a stopped training exit status 75,
-    an interrupted command one line and 130.
+    one whose loss is no good 65, one that could not write 74, and an interrupted one 130, each with a message.
 
     So is one of several processes that finds another one gone. After any other error it does not wait for the others.
     """
@@ -36,6 +37,10 @@ def run(main: Callable[[], None]) -> None:
     except Stopped as e:
         print(e, file=sys.stderr)
         sys.exit(STOPPED)
+    except (BadStep, Unwritable) as e:
+        print(f"error: {e}", file=sys.stderr)
+        status = BAD_STEP if isinstance(e, BadStep) else UNWRITABLE
+        end_alone(status) if jax.distributed.is_initialized() else sys.exit(status)
     except KeyboardInterrupt:
         print("interrupted: what was found is kept; run the same command again to go on", file=sys.stderr)
         sys.exit(INTERRUPTED)

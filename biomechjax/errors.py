@@ -9,5 +9,13 @@ class InputError(ValueError):
     """
 
 
+class BadStep(Exception):
+    """A loss or gradient of a training is not finite, or too large."""
+
+
+class Unwritable(Exception):
+    """The disk is full, or a folder cannot be written; what was whole before still is."""
+
+
 class Stopped(Exception):
     """The run was asked to stop (SIGINT or SIGTERM) and has saved; the same command goes on from there."""

@@ -17,6 +17,7 @@ from biomechjax.data.tokenizing import write_records
 from biomechjax.data.views import ViewConfig
 from biomechjax.parallel.processes import Processes, first_process, join_processes
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training import integrity
 from biomechjax.training.checkpoint import check_unmet, read_config
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     args = parse(Arguments, __doc__)
     join_processes(args.processes)
     tokenizer_run, cohort = read_config(args.ckpt, "tokenizer"), Cohort.load(args.data)
+    integrity.check(args.ckpt, integrity.FILES)
     check_unmet(tokenizer_run, cohort.path, cohort.name, cohort.held_out)
     tokenizer = MotionTokenizer.load(args.ckpt / "motion_tokenizer")
     manifest = write_records(

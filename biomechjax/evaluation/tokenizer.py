@@ -16,6 +16,7 @@ from biomechjax.errors import InputError
 from biomechjax.motion.pictures import draw_reconstruction
 from biomechjax.tokenizer.metrics import reconstruction, round_trip
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training import integrity
 from biomechjax.training.checkpoint import check_unmet, read_config
 
 # Figure, what it is called on the screen, its decimals.
@@ -55,6 +56,7 @@ class TrainedTokenizer:
         """
         of_run = folder.resolve().parent if is_bare_tokenizer(folder) else folder
         run = read_config(of_run, "tokenizer")
+        integrity.check(of_run, integrity.FILES)
         return cls(folder, MotionTokenizer.load(of_run / "motion_tokenizer"), run)
 
     def cohort(self, data: Path | None) -> Cohort:

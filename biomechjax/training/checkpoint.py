@@ -3,6 +3,7 @@
 OUT/
   config.json        everything that defines the run: experiment, data hash, git commit, format of the folder; and who
                      trained it, "train_participants" {cohort: [participant]}
+  hashes/            of the files of each step, and of all others that are needed (integrity.py)
   steps/<n>/         orbax: state (parameters, optimizer, step, codebook) and data (iterator)
   metrics.jsonl      one line per logged step
   motion_tokenizer/  the tokenizer whose codes the model reads or, in a tokenizer run, the finished tokenizer
@@ -10,9 +11,14 @@ OUT/
   base/              decoder runs with adapters: what they adapt (pretrained.py)
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +27,15 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from biomechjax.errors import InputError
+from biomechjax.errors import InputError, Unwritable
+from biomechjax.parallel.processes import first_process, write_once
 from biomechjax.provenance import git_commit
+from biomechjax.training import integrity
 from biomechjax.training.step import TrainState
 
-OF_DEVICES = ("experiment.train.accumulate",)  # how a run is computed on what there is, and not which run it is
+LAYOUT = 1  # of the folder
+# How a run is computed on what there is, and what it does about a bad step, and not which run it is.
+OF_DEVICES = ("experiment.train.accumulate", "experiment.train.bad_steps")
 
 
 def run_config(
@@ -33,6 +43,7 @@ def run_config(
 ) -> dict[str, Any]:
     """What `config.json` holds. `kind` is "tokenizer" or "decoder"; `cohort` names the people, of each of `data`."""
     return {
+        "layout": LAYOUT,
         "kind": kind,
         "experiment": dataclasses.asdict(experiment),
         "data": ", ".join(str(d.resolve()) for d in data),
@@ -57,6 +68,11 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
         raise InputError(
             f"{folder}: not a checkpoint folder ({path.name}: {e}); give the --out of a training command"
         ) from e
+    if config.get("layout") != LAYOUT:
+        raise InputError(
+            f"{path}: layout {config.get('layout')!r}; this version reads {LAYOUT}. Use the version that wrote it "
+            f"(commit {config.get('git_commit')}), or train again"
+        )
     if kind and found != kind:
         raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
     return config
@@ -128,26 +144,40 @@ def _first_difference(new: Any, old: Any, path: str) -> str:
 
 
 class Checkpoints:
-    """Saves and restores (state, data iterator) by step."""
+    """Saves and restores (state, data iterator) by step. Of several processes all make the same calls.
+
+    The newest step whose files are as they were written counts; newer ones are put aside, into OUT/damaged, and the
+    screen says so.
+    """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
+        """Raises InputError: steps were saved, and none is whole."""
         self.folder = folder
+        write_once(lambda: _put_aside_damaged(folder))
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
         self.manager = ocp.CheckpointManager((folder / "steps").resolve(), options=options)
+        self._hashing = concurrent.futures.ThreadPoolExecutor(1)
+        self._hashed: concurrent.futures.Future[None] | None = None
 
     def latest(self) -> int | None:
         return self.manager.latest_step()
 
     def save(self, step: int, state: TrainState, data: Any) -> None:
-        """Starts saving all of the state but what is frozen; `close` waits for it."""
+        """Starts saving all of the state but what is frozen; `close` waits for it.
+
+        Raises:
+            Unwritable: this step or the one before it could not be written.
+        """
         moved = dataclasses.replace(state, frozen=None)
         args = ocp.args.Composite(state=ocp.args.StandardSave(moved), data=grain.checkpoint.CheckpointSave(data))
-        self.manager.save(step, args=args)
+        with self._told():
+            self.finish()
+            self.manager.save(step, args=args)
 
-    def restore(self, step: int, state: Any, data: Any) -> TrainState:
+    def restore(self, step: int, state: Any, data: Any = None) -> TrainState:
         """The state of `step`, as the `jax.ShapeDtypeStruct`s given describe it, but for what is frozen.
 
-        The data iterator is moved in place.
+        The data iterator, if there is one, is moved in place.
 
         Raises:
             InputError: another number of processes saved it, each at a place of its own in the data.
@@ -155,12 +185,70 @@ class Checkpoints:
         abstract = dataclasses.replace(state, frozen=None)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         moved = self.manager.restore(step, args=args)["state"]
-        data.set_state(json.loads(_position(self.folder / "steps" / str(step) / "data")))
+        if data is not None:
+            data.set_state(json.loads(_position(self.folder / "steps" / str(step) / "data")))
         return moved
 
+    def finish(self) -> None:
+        """Waits until what was saved is whole, and sees to its hashes.
+
+        Raises:
+            Unwritable: it could not be written.
+        """
+        with self._told():
+            self.manager.wait_until_finished()
+            if self._hashed:
+                self._hashed.result()
+        if first_process():
+            self._hashed = self._hashing.submit(_hash_steps, self.folder, tuple(self.manager.all_steps()))
+
     def close(self) -> None:
-        self.manager.wait_until_finished()
-        self.manager.close()
+        """Waits for all, as `finish`."""
+        self.finish()
+        self._hashing.shutdown()
+        with self._told():
+            if self._hashed:
+                self._hashed.result()
+            self.manager.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the disk says, in words that help."""
+        try:
+            yield
+        except (OSError, ValueError) as e:
+            if not isinstance(e, OSError) and "os_error_code" not in str(e):
+                raise
+            newest = self.manager.latest_step()
+            raise Unwritable(
+                f"{self.folder}: could not be written ({_reason(e)}); the newest whole step is {newest}. Make room and "
+                "run the same command again, or copy the folder to where there is room and go on with --out there"
+            ) from e
+
+
+def _reason(error: Exception) -> str:
+    """The end of what tensorstore says, which is what the disk said; of an OSError that alone."""
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error).split(": ")[-1]
+
+
+def _hash_steps(folder: Path, steps: Sequence[int]) -> None:
+    for step in steps:
+        if not integrity.recorded(folder, str(step)):
+            integrity.record(folder, str(step), [folder / "steps" / str(step)])
+    integrity.forget(folder, [integrity.FILES, *map(str, steps)])
+
+
+def _put_aside_damaged(folder: Path) -> None:
+    found = sorted((int(p.name) for p in (folder / "steps").glob("*") if p.name.isdecimal()), reverse=True)
+    for step in found:
+        if not (reason := integrity.damage(folder, str(step))):
+            return
+        (folder / "damaged").mkdir(exist_ok=True)
+        for old in (folder / "steps" / str(step), folder / integrity.FOLDER / f"{step}.json"):
+            shutil.move(old, folder / "damaged" / f"{old.stem}-{time.time_ns()}{old.suffix}")
+        print(f"{folder}: step {step} is damaged: {reason}; it was moved to {folder / 'damaged'}", file=sys.stderr)
+    if found:
+        raise InputError(f"{folder}: none of the saved steps is whole; see {folder / 'damaged'}, or begin anew")
 
 
 def _position(folder: Path) -> str:
@@ -181,14 +269,16 @@ def restore_state(folder: Path) -> dict[str, Any]:
     """The newest state of a run as host arrays, whatever devices and processes saved it.
 
     Raises:
-        InputError: nothing has been saved there yet.
+        InputError: nothing has been saved there yet, or a file is not as it was written.
     """
-    steps = Path(folder).resolve() / "steps"
+    folder = Path(folder)
+    steps = folder.resolve() / "steps"
     handlers = {"state": ocp.StandardCheckpointHandler(), "data": grain.checkpoint.CheckpointHandler()}
     manager = ocp.CheckpointManager(steps, item_handlers=handlers) if steps.is_dir() else None
     step = manager.latest_step() if manager else None
     if manager is None or step is None:
         raise InputError(f"{folder}: no saved step yet; run the training command again to go on")
+    integrity.check(folder, str(step))
     # Of no devices: those that it was saved on may not be here.
     abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step)["state"])
     state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]

@@ -9,6 +9,7 @@ from biomechjax.language.adapters import BASE_WEIGHTS
 from biomechjax.language.lora import LoraConfig
 from biomechjax.tokenizer.config import TokenizerConfig
 
+BAD_STEPS = STOP, SKIP, GO_BACK = "stop", "skip", "go_back"
 OPTIMIZERS = ("adamw", "muon")
 METHODS = ("lora", "full")
 MOTION_ROWS = ("unused", "append")
@@ -28,9 +29,13 @@ class TrainConfig:
         beta2, weight_decay, clip_norm: of the optimizer, and clipping by the global norm.
         seed: of everything random in the run.
         log_every, save_every: in steps.
+        bad_steps: what is done about a step whose loss or gradient is not finite, or whose loss is over `loss_limit`;
+            its batch is saved in any case, and it changes nothing. stop: the training ends; skip: it goes on with the
+            next batch; go_back: it goes on from the step that was saved last, with the batches behind this one.
+        loss_limit: the weighted sum of the loss terms that no sound step reaches.
 
     Raises:
-        InputError: the batch has no such parts.
+        InputError: the batch has no such parts, or the word is none of those.
     """
 
     steps: int
@@ -46,12 +51,19 @@ class TrainConfig:
     log_every: int = 50
     save_every: int = 500
     accumulate: int = 1
+    bad_steps: str = "stop"
+    loss_limit: float = 100.0
 
     def __post_init__(self) -> None:
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise InputError(
                 f"--train.accumulate {self.accumulate}: expected at least 1, and parts that divide the "
                 f"--train.batch-size of {self.batch_size}"
+            )
+        if self.bad_steps not in BAD_STEPS or not self.loss_limit > 0:
+            raise InputError(
+                f"--train.bad-steps {self.bad_steps} --train.loss-limit {self.loss_limit}: expected "
+                f"{', '.join(BAD_STEPS)}, and a limit above 0"
             )
 
 

@@ -32,6 +32,7 @@ from biomechjax.parallel.processes import first_process, write_once
 from biomechjax.parallel.runner import batch_share
 from biomechjax.tasks.registry import corpus
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training import integrity
 from biomechjax.training.checkpoint import by_cohort, check_run, run_config, start_or_resume
 from biomechjax.training.config import AdaptConfig, DecoderExperiment
 from biomechjax.training.loop import fit, prepare
@@ -112,6 +113,8 @@ def train_decoder(
             tokenizer.save(out / "motion_tokenizer")
         if start.frozen is not None and not (out / "base").is_dir():
             save_frozen(out / "base", start.shape, experiment.adapt, start.frozen)
+        if not integrity.recorded(out, integrity.FILES):
+            integrity.record(out, integrity.FILES, [out / name for name in ("vocabulary", "motion_tokenizer", "base")])
 
     write_once(write)
     fit(start.learner, start.params, {}, batches, experiment.train, out, strategy, frozen=start.frozen, mesh=mesh)

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -31,15 +31,19 @@ class Log:
     def __init__(self, folder: Path, first: int, steps: int) -> None:
         rows = [row for row in read_log(folder) if row["step"] <= first]
         self.reported = any(row["step"] == first and PACE not in row for row in rows)
-        self.steps = steps
+        self.folder, self.steps = folder, steps
         self.console = Console(stderr=True, quiet=not first_process())
         if not first_process():
             self.file = open(os.devnull, "a")
             return
-        new = folder / f"{NAME}.new"
-        new.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        new.replace(folder / NAME)
-        self.file = (folder / NAME).open("a")
+        self.file = _rewritten(folder, rows)
+
+    def back_to(self, step: int) -> None:
+        """Forgets the rows behind a step, which come again."""
+        if first_process():
+            rows = [row for row in read_log(self.folder) if row["step"] <= step]
+            self.file.close()
+            self.file = _rewritten(self.folder, rows)
 
     def write(self, row: dict[str, Any]) -> None:
         self.file.write(json.dumps(row) + "\n")
@@ -54,6 +58,13 @@ class Log:
 
     def __exit__(self, *_: Any) -> None:
         self.file.close()
+
+
+def _rewritten(folder: Path, rows: list[dict[str, Any]]) -> TextIO:
+    new = folder / f"{NAME}.new"
+    new.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    new.replace(folder / NAME)
+    return (folder / NAME).open("a")
 
 
 def draw_curves(rows: list[dict[str, Any]]) -> Any:

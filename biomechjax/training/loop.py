@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,12 @@ from jax.experimental import multihost_utils
 from biomechjax.errors import InputError, Stopped
 from biomechjax.parallel.processes import first_process
 from biomechjax.parallel.runner import Runner, spread
+from biomechjax.training.bad_steps import BadSteps
 from biomechjax.training.checkpoint import Checkpoints
 from biomechjax.training.config import TrainConfig
 from biomechjax.training.log import PACE, Log
 from biomechjax.training.optimizer import make_optimizer
-from biomechjax.training.step import Learner, TrainState, init_state, lay_out, make_step
+from biomechjax.training.step import BAD, Learner, TrainState, init_state, lay_out, make_step
 
 
 def prepare(
@@ -42,7 +44,7 @@ def prepare(
         InputError: strategy, mesh, devices, parameters and the batch with its parts do not fit together.
     """
     optimizer = make_optimizer(config)
-    step = make_step(learner, optimizer, config.seed, config.accumulate)
+    step = make_step(learner, optimizer, config.seed, config.accumulate, config.loss_limit)
     runner = Runner(strategy, step, devices, mesh, partial(lay_out, axes=learner.axes))
     share, parts = runner.mesh.shape[runner.axis], config.accumulate
     if config.batch_size % (share * parts):
@@ -80,7 +82,8 @@ def fit(
 
     Raises:
         Stopped: after a signal; the state was saved.
-        FloatingPointError: the loss is not finite.
+        BadStep: a loss is not finite or too large, as `config.bad_steps` says.
+        Unwritable: a step could not be saved.
     """
     runner, target = prepare(learner, params, extra, config, strategy, frozen, mesh)
     checkpoints = Checkpoints(folder)
@@ -103,15 +106,34 @@ def fit(
         if report and due and not log.reported:
             log.write({"step": first, **report(first, runner.whole_state(state))})
         since, at = time.perf_counter(), first
-        for step in range(first + 1, config.steps + 1):
-            state, metrics = runner.step(state, runner.place_batch(next(batches)))
+        step, bad_steps, unseen = first, BadSteps(folder, config), deque[tuple[int, Any, dict[str, np.ndarray]]]()
+        while step < config.steps:
+            step, batch = step + 1, next(batches)
+            state, metrics = runner.step(state, runner.place_batch(batch))
             # Once: a signal that comes later in this step waits for the next.
             stopping = bool(stop) or multihost_utils.reached_preemption_sync_point(step)
             saving = step % config.save_every == 0 or step == config.steps or stopping
-            if step % config.log_every == 0 or saving:
-                row = runner.metrics(metrics)
-                if not all(np.isfinite(v) for v in row.values()):
-                    raise FloatingPointError(f"step {step}: {row}; the last whole checkpoint is kept in {folder}")
+            logging = saving or step % config.log_every == 0
+            unseen.append((step, metrics, batch))
+            # A step is looked at while the next one is under way, so that no device waits, and before it is saved.
+            back, good, row = None, True, dict[str, float]()
+            while back is None and len(unseen) > (0 if logging else 1):
+                number, found, read = unseen.popleft()
+                row = runner.metrics(found)
+                good = not row.pop(BAD)
+                if not good:
+                    checkpoints.finish()
+                    back = bad_steps.found(number, row, read, checkpoints.latest())
+                    then = f"back to step {back}" if back is not None else "left out"
+                    log.console.print(f"step {number}: {row}: {then}", soft_wrap=True)
+            if back is not None:
+                restored = checkpoints.restore(back, target)
+                state = runner.place_state(dataclasses.replace(restored, frozen=frozen))
+                log.back_to(back)
+                unseen.clear()
+                step, since, at = back, time.perf_counter(), back
+                continue
+            if logging and good:
                 now = time.perf_counter()
                 pace, since, at = (now - since) / (step - at), now, step
                 log.write({"step": step, **row, PACE: pace})

@@ -1,6 +1,7 @@
 """The training step: a pure function (state, batch) -> (state, metrics), the same for every learner and strategy."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from biomechjax.parallel.strategies import Strategy
 from biomechjax.reduction import Reduction
 
 Batch = dict[str, Array]
+BAD = "bad"  # the metric of a step that changed nothing
 
 
 @struct.dataclass
@@ -76,7 +78,13 @@ def lay_out(state: TrainState, strategy: Strategy, mesh: Mesh, axes: Axes | None
     return dataclasses.replace(where, params=params, opt_state=moments, frozen=frozen)
 
 
-def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: int, accumulate: int = 1) -> Step:
+def make_step(
+    learner: Learner,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    accumulate: int = 1,
+    loss_limit: float = math.inf,
+) -> Step:
     """The step of a learner.
 
     The objective is sum_k weight_k * sum_k / count_k over the global batch. Counts are reduced over devices first and
@@ -85,6 +93,9 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
 
     With `accumulate` > 1 the rows are computed in so many parts one after the other, in the memory of one part and that
     of a second gradient; their sums and gradients add up likewise, so the step is the same but for rounding.
+
+    A step whose objective or gradient is not finite, or whose objective is over `loss_limit`, changes nothing but the
+    count of steps. The metric "bad" is then 1, and otherwise 0.
     """
 
     def step(state: TrainState, batch: Batch, reduction: Reduction) -> tuple[TrainState, dict[str, Array]]:
@@ -112,7 +123,12 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation, seed: i
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         extra, metrics = learner.update(state.extra, more, key, reduction)
-        metrics |= {k: sums[k] / counts[k] for k in sums} | {"gradient_norm": optax.tree.norm(grads)}
+        losses, norm = {k: sums[k] / counts[k] for k in sums}, optax.tree.norm(grads)
+        objective = sum(w * losses[k] for k, w in learner.weights.items())
+        good = jnp.isfinite(norm) & (objective <= loss_limit)  # which nan is not
+        moved, old = (params, opt_state, extra), (state.params, state.opt_state, state.extra)
+        params, opt_state, extra = jax.tree.map(lambda new, x: jnp.where(good, new, x), moved, old)
+        metrics |= losses | {"gradient_norm": norm, BAD: 1.0 - good}
         return TrainState(state.step + 1, params, opt_state, extra, state.frozen), metrics
 
     return step

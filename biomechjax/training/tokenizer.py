@@ -32,6 +32,7 @@ from biomechjax.tokenizer.quantizer import find_quantizer
 from biomechjax.tokenizer.start import init_params, linear_start
 from biomechjax.tokenizer.tokenizer import MotionTokenizer, Statistics, prepare_features, root_features
 from biomechjax.tokenizer.union import Stem, unite
+from biomechjax.training import integrity
 from biomechjax.training.checkpoint import by_cohort, check_run, run_config, start_or_resume
 from biomechjax.training.config import TokenizerExperiment
 from biomechjax.training.log import draw_curves, read_log
@@ -134,6 +135,7 @@ def train_tokenizer(
     def finish() -> None:
         shutil.rmtree(out / "motion_tokenizer", ignore_errors=True)
         finished(state).save(out / "motion_tokenizer")
+        integrity.record(out, integrity.FILES, [out / "motion_tokenizer"])
 
     write_once(finish)
     return read_log(out)[-1]

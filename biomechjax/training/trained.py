@@ -18,6 +18,7 @@ from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary
 from biomechjax.motion.recording import Recording
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
+from biomechjax.training import integrity
 from biomechjax.training.checkpoint import read_config, restore_params
 from biomechjax.training.config import AdaptConfig
 from biomechjax.training.pretrained import decoder_params, load_frozen
@@ -80,6 +81,7 @@ class TrainedDecoder:
         """
         folder = Path(folder)
         run = read_config(folder, "decoder")
+        integrity.check(folder, integrity.FILES)
         try:
             vocabulary = Vocabulary.load(folder / "vocabulary")
         except ValueError as e:

@@ -15,7 +15,7 @@ import tiny
 
 from biomechjax.data.mixture import MixtureConfig
 from biomechjax.data.windows import window_batches
-from biomechjax.errors import Stopped
+from biomechjax.errors import BadStep, Stopped
 from biomechjax.parallel.runner import Runner
 from biomechjax.tokenizer.model import Autoencoder
 from biomechjax.tokenizer.quantizer import find_quantizer
@@ -229,6 +229,6 @@ def test_a_loss_that_is_not_finite_is_never_saved(tmp_path):
     broken = jax.tree.map(lambda x: np.full_like(x, np.nan), params)
     config = dataclasses.replace(TRAIN, save_every=1, log_every=100)
     (tmp_path / "run").mkdir()
-    with pytest.raises(FloatingPointError, match="step 1: .*nan"):
+    with pytest.raises(BadStep, match="step 1: .*nan"):
         fit(learner, broken, extra, batches, config, tmp_path / "run", "dp")
     assert Checkpoints(tmp_path / "run").latest() is None

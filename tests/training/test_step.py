@@ -77,7 +77,7 @@ def test_a_batch_in_parts_is_one_batch(parts):
 
     plain, rows = optax.sgd(1.0), batch()
     learner = Learner(LEARNER.weights, LEARNER.counts, drawn, update)
-    state = init_state({"w": jnp.array(0.7)}, {}, plain)
+    state = init_state({"w": jnp.array(0.7)}, (jnp.zeros((4, 3)), jnp.zeros(4)), plain)
     (one, expected), (other, found) = (
         jax.jit(lambda s, b, n=n: make_step(learner, plain, 0, n)(s, b, Reduction()))(state, rows) for n in (1, parts)
     )
