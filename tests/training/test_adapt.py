@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 import tiny
+import tiny_base
+from tiny_base import SHAPE
 
 from biomechjax.data.records import Records
 from biomechjax.errors import InputError
 from biomechjax.language.adapters import BASE_WEIGHTS, merge
-from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import init_params
 from biomechjax.language.generate import generate
 from biomechjax.language.hf_export import export_full
@@ -31,23 +32,11 @@ LORA = LoraConfig(rank=4, alpha=8)
 EXPERIMENT = DecoderExperiment(
     TrainConfig(4, 4, 3e-3, warmup_steps=2, log_every=1, save_every=2), row_length=256, adapt=AdaptConfig(lora=LORA)
 )
-SHAPE = DecoderConfig(
-    vocab_size=512, width=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32, mlp_width=128, sliding_window=16,
-    global_every=2,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A Hugging Face folder of random weights, whose tokenizer has unused tokens."""
-    text = train_text_tokenizer(corpus(), 420)
-    text.add_tokens([f"<unused{i}>" for i in range(tiny.TOKENIZER.codebook_size + 2)])
-    rng = np.random.default_rng(0)
-    shape = dataclasses.replace(SHAPE, vocab_size=len(text))
-    params = jax.tree.map(lambda x: x + rng.normal(0, 0.1, x.shape), init_params(shape, jax.random.key(0)))
-    folder = tmp_path_factory.mktemp("base") / "hf"
-    export_full(folder, shape, jax.tree.map(np.float32, params), text)
-    return folder
+    return tiny_base.write_base(tmp_path_factory.mktemp("base") / "hf")
 
 
 def logits(model: TrainedDecoder, params=None):
