@@ -18,6 +18,7 @@ from biomechjax.errors import InputError
 from biomechjax.language.adapters import init_adapters
 from biomechjax.language.config import DecoderConfig, preset, published_vocabulary
 from biomechjax.language.decoder import abstract_params
+from biomechjax.language.vocabulary import SIZE_MULTIPLE
 from biomechjax.parallel import formula
 from biomechjax.parallel.chips import Topology
 from biomechjax.parallel.costs import Collective, collectives, flops
@@ -108,7 +109,7 @@ def abstract_training(experiment: DecoderExperiment) -> tuple[DecoderConfig, Lea
     """
     how, rows = experiment.adapt, CODES + 2
     published = published_vocabulary(experiment.preset)
-    size = published or experiment.text_vocabulary + rows
+    size = published or -(-(experiment.text_vocabulary + rows) // SIZE_MULTIPLE) * SIZE_MULTIPLE
     shape = computed(preset(experiment.preset, size), experiment)
     if not published or how.method == "full":
         return shape, decoder_learner(shape), abstract_params(shape)[0], None

@@ -20,6 +20,7 @@ from biomechjax.evaluation.tokenizer import (
     write_tokenizer_results,
 )
 from biomechjax.tokenizer.metrics import reconstruction
+from biomechjax.training.checkpoint import LAYOUT
 
 NAME = "six walkers"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "eval.py"
@@ -29,6 +30,7 @@ def write_run(folder: Path, cohort: Cohort) -> Path:
     """A tokenizer as if it had been trained on a cohort."""
     folder.mkdir(parents=True)
     run = {
+        "layout": LAYOUT,
         "kind": "tokenizer",
         "data": str(cohort.path),
         "data_hash": cohort.data_hash(),

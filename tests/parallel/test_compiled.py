@@ -13,10 +13,10 @@ HERE = Path(__file__).parent
 GOLDEN = {
     "dp": {"all-reduce": 6},
     "pmap": {"all-reduce": 2},
-    "zero1": {"all-gather": 16, "all-reduce": 8, "all-to-all": 1},
+    "zero1": {"all-gather": 17, "all-reduce": 8},
     "fsdp": {"all-gather": 58, "all-reduce": 7, "all-to-all": 2},
-    "tp": {"all-gather": 2, "all-reduce": 34},
-    "fsdp_tp": {"all-gather": 61, "all-reduce": 37, "all-to-all": 2, "collective-permute": 25},
+    "tp": {"all-reduce": 35},
+    "fsdp_tp": {"all-gather": 58, "all-reduce": 38, "all-to-all": 2, "collective-permute": 25},
     "cp": {"all-gather": 20, "all-reduce": 2, "reduce-scatter": 9},
 }
 GOLDEN_JAX = "0.10.2"  # counts are of its compiler; `cost_run.py` prints those of another
@@ -77,9 +77,10 @@ def test_memory_is_split_as_the_tables_say(found):
     assert peaks["fsdp"] < peaks["fsdp_tp"] < peaks["zero1"] * 1.1 < peaks["dp"] * 0.6
 
 
-@pytest.mark.parametrize(("strategy", "most"), [("pmap", 1.01), ("zero1", 1.02), ("dp", 1.2), ("cp", 1.05)])
+@pytest.mark.parametrize(("strategy", "most"), [("pmap", 1.01), ("zero1", 1.05), ("dp", 1.2), ("cp", 1.05)])
 def test_bytes_sent_are_those_of_the_formula(found, strategy, most):
-    """Under dp the gradients of the embedding, as table and as head, are added up apart."""
+    """Under dp the gradients of the embedding, as table and as head, are added up apart; under zero1 the first of them
+    is made of the gathered gradients of all rows."""
     cost = found["strategies"][strategy]
     assert 0.99 < sum(cost["sent"].values()) / sum(cost["formula_sent"].values()) < most
 
