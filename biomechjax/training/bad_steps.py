@@ -6,6 +6,7 @@ OUT/bad/step-<n>.json   its metrics
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,7 +39,8 @@ class BadSteps:
         of = f"-{jax.process_index()}" if jax.process_count() > 1 else ""
         file = self.folder / "bad" / f"step-{step}{of}.npz"
         file.parent.mkdir(exist_ok=True)
-        np.savez(file, **batch)
+        arrays: dict[str, Any] = dict(batch)
+        np.savez(file, **arrays)
         file.with_suffix(".json").write_text(json.dumps({k: str(v) for k, v in metrics.items()}, indent=1))
         about = f"step {step}: {metrics}; its batch is in {file}"
         if self.config.bad_steps == STOP:

@@ -34,7 +34,7 @@ class Log:
         self.folder, self.steps = folder, steps
         self.console = Console(stderr=True, quiet=not first_process())
         if not first_process():
-            self.file = open(os.devnull, "a")
+            self.file: TextIO = open(os.devnull, "a")
             return
         self.file = _rewritten(folder, rows)
 
