@@ -234,7 +234,8 @@ def _reason(error: Exception) -> str:
 def _hash_steps(folder: Path, steps: Sequence[int]) -> None:
     for step in steps:
         if not integrity.recorded(folder, str(step)):
-            integrity.record(folder, str(step), [folder / "steps" / str(step)])
+            with contextlib.suppress(FileNotFoundError):  # of an old step that just now gives way to a new one
+                integrity.record(folder, str(step), [folder / "steps" / str(step)])
     integrity.forget(folder, [integrity.FILES, *map(str, steps)])
 
 
