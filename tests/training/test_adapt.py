@@ -11,7 +11,7 @@ import tiny_base
 from tiny_base import SHAPE
 
 from biomechjax.data.records import Records
-from biomechjax.errors import InputError
+from biomechjax.errors import BadStep, InputError
 from biomechjax.language.adapters import BASE_WEIGHTS, merge
 from biomechjax.language.decoder import init_params
 from biomechjax.language.generate import generate
@@ -264,3 +264,15 @@ def test_adapters_that_peft_could_not_load_are_refused(records_folder, base, tmp
     with pytest.raises(InputError, match="are appended.*export the full model"):
         export_checkpoint(tmp_path / "d", tmp_path / "peft", what="adapters")
     assert not (tmp_path / "peft").exists()
+
+
+@pytest.mark.parametrize("weights", ["float32", "nf4"])
+def test_an_overflow_of_bfloat16_is_found_in_its_step(base, records_folder, tmp_path, weights):
+    """The first step sets adapters to 1e20, the second computes with them; its batch is kept, and nothing is saved."""
+    train = dataclasses.replace(EXPERIMENT.train, learning_rate=1e20, warmup_steps=0, save_every=10, log_every=10)
+    how = AdaptConfig(lora=LORA, weights=weights)
+    experiment = dataclasses.replace(EXPERIMENT, train=train, adapt=how, compute_dtype="bfloat16")
+    out = tmp_path / "decoder"
+    with pytest.raises(BadStep, match="step 2: .*(nan|inf)"):
+        train_decoder(experiment, [records_folder], out, base=base)
+    assert (out / "bad" / "step-2.npz").is_file() and not list((out / "steps").iterdir())
