@@ -1,4 +1,4 @@
-"""What a training does about a step that changed nothing, since its loss or gradient was not finite or too large.
+"""What a training does about a step whose loss or gradient is not finite, or too large.
 
 OUT/bad/step-<n>.npz    the batch of such a step, as this process read it (step-<n>-<process> of several)
 OUT/bad/step-<n>.json   its metrics

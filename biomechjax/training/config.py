@@ -30,8 +30,9 @@ class TrainConfig:
         seed: of everything random in the run.
         log_every, save_every: in steps.
         bad_steps: what is done about a step whose loss or gradient is not finite, or whose loss is over `loss_limit`;
-            its batch is saved in any case, and it changes nothing. stop: the training ends; skip: it goes on with the
-            next batch; go_back: it goes on from the step that was saved last, with the batches behind this one.
+            its batch is kept in any case, and nothing of it is saved. stop: the training ends; go_back: it goes on from
+            the step that was saved last, with the batches behind this one; skip: the step changes nothing, and it goes
+            on with the next batch, for which the state of before must have room beside the new one.
         loss_limit: the weighted sum of the loss terms that no sound step reaches.
 
     Raises:

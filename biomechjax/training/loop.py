@@ -20,7 +20,7 @@ from biomechjax.parallel.processes import first_process
 from biomechjax.parallel.runner import Runner, spread
 from biomechjax.training.bad_steps import BadSteps
 from biomechjax.training.checkpoint import Checkpoints
-from biomechjax.training.config import TrainConfig
+from biomechjax.training.config import SKIP, TrainConfig
 from biomechjax.training.log import PACE, Log
 from biomechjax.training.optimizer import make_optimizer
 from biomechjax.training.step import BAD, Learner, TrainState, init_state, lay_out, make_step
@@ -44,7 +44,7 @@ def prepare(
         InputError: strategy, mesh, devices, parameters and the batch with its parts do not fit together.
     """
     optimizer = make_optimizer(config)
-    step = make_step(learner, optimizer, config.seed, config.accumulate, config.loss_limit)
+    step = make_step(learner, optimizer, config.seed, config.accumulate, config.loss_limit, config.bad_steps == SKIP)
     runner = Runner(strategy, step, devices, mesh, partial(lay_out, axes=learner.axes))
     share, parts = runner.mesh.shape[runner.axis], config.accumulate
     if config.batch_size % (share * parts):

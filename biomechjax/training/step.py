@@ -19,7 +19,7 @@ from biomechjax.parallel.strategies import Strategy
 from biomechjax.reduction import Reduction
 
 Batch = dict[str, Array]
-BAD = "bad"  # the metric of a step that changed nothing
+BAD = "bad"  # the metric of a step that is no good
 
 
 @struct.dataclass
@@ -84,6 +84,7 @@ def make_step(
     seed: int,
     accumulate: int = 1,
     loss_limit: float = math.inf,
+    skip: bool = False,
 ) -> Step:
     """The step of a learner.
 
@@ -94,8 +95,9 @@ def make_step(
     With `accumulate` > 1 the rows are computed in so many parts one after the other, in the memory of one part and that
     of a second gradient; their sums and gradients add up likewise, so the step is the same but for rounding.
 
-    A step whose objective or gradient is not finite, or whose objective is over `loss_limit`, changes nothing but the
-    count of steps. The metric "bad" is then 1, and otherwise 0.
+    The metric "bad" is 1 where the objective or the gradient is not finite, or the objective is over `loss_limit`, and
+    otherwise 0. With `skip` such a step changes nothing but the count of steps; the state of before then stays until
+    that is known, which takes memory.
     """
 
     def step(state: TrainState, batch: Batch, reduction: Reduction) -> tuple[TrainState, dict[str, Array]]:
@@ -126,8 +128,9 @@ def make_step(
         losses, norm = {k: sums[k] / counts[k] for k in sums}, optax.tree.norm(grads)
         objective = sum(w * losses[k] for k, w in learner.weights.items())
         good = jnp.isfinite(norm) & (objective <= loss_limit)  # which nan is not
-        moved, old = (params, opt_state, extra), (state.params, state.opt_state, state.extra)
-        params, opt_state, extra = jax.tree.map(lambda new, x: jnp.where(good, new, x), moved, old)
+        if skip:
+            moved, old = (params, opt_state, extra), (state.params, state.opt_state, state.extra)
+            params, opt_state, extra = jax.tree.map(lambda new, x: jnp.where(good, new, x), moved, old)
         metrics |= losses | {"gradient_norm": norm, BAD: 1.0 - good}
         return TrainState(state.step + 1, params, opt_state, extra, state.frozen), metrics
 
