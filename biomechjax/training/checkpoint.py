@@ -68,13 +68,13 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
         raise InputError(
             f"{folder}: not a checkpoint folder ({path.name}: {e}); give the --out of a training command"
         ) from e
+    if kind and found != kind:
+        raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
     if config.get("layout") != LAYOUT:
         raise InputError(
             f"{path}: layout {config.get('layout')!r}; this version reads {LAYOUT}. Use the version that wrote it "
             f"(commit {config.get('git_commit')}), or train again"
         )
-    if kind and found != kind:
-        raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
     return config
 
 
