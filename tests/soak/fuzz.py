@@ -8,13 +8,14 @@ four should be 0; else the status is 1, and what happened is printed above the t
 
 Small sound ones are made (`sound_folders.py`, `motion/samples.py`), and movement FILES of your own are damaged too.
 What such a file does not say follows its name: `trials.npz,array=walk,format=cmu_expmap,rate_hz=120,unit=rad`. Ctrl-C
-ends the run with the table of what was done.
+and SIGTERM end the run with the table of what was done.
 """
 
 import argparse
 import collections
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,8 @@ def main() -> None:
     kinds = arguments.kind or [s.kind for group in groups for s in group]
     groups = tuple([s for s in group if s.kind in kinds] for group in groups)
     found: list[mutate.Outcome] = []
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell lets what runs in the background ignore the first
+        signal.signal(stop, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # the table of what was done until then
         for one in outcomes(groups, arguments.count, arguments.seed):
             found.append(one)
