@@ -74,7 +74,10 @@ def parse(arguments: type[Any], description: str) -> Any:
         # Flags stand in any order, before or after the word that chooses what is done.
         config = (tyro.conf.CascadeSubcommandArgs,)
         return tyro.cli(arguments, description=description, args=argv, config=config)
-    description += "\n\n--config configs/NAME.py is required; the other flags override what it says."
+    description += (
+        "\n\n--config configs/NAME.py is required; the other flags override what it says. It is a program and is run "
+        "as one: give none that you have not read."
+    )
     if "--config" not in argv[:-1]:
         if {"-h", "--help"} & set(argv):
             return tyro.cli(arguments, description=description, args=argv)
@@ -86,7 +89,7 @@ def parse(arguments: type[Any], description: str) -> Any:
 
 
 def load_config(path: Path) -> Any:
-    """The experiment that a config file describes.
+    """The experiment that a config file describes; the only file that is run as a program, being one of the user's own.
 
     Raises:
         InputError: the file is missing or has no `config()`.

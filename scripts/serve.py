@@ -37,6 +37,7 @@ def main() -> None:
         from biomechjax.serving.app import make_app
         from biomechjax.serving.limits import Limits
         from biomechjax.serving.listen import listen
+        from biomechjax.serving.patience import Impatient
     except ImportError as e:
         raise InputError(f"serving needs {e.name}; pip install 'biomechjax[serve]'") from e
     logging.basicConfig(format="%(levelname)s: %(message)s")
@@ -48,6 +49,8 @@ def main() -> None:
         config = uvicorn.Config(
             app,
             loop="asyncio",
+            http=Impatient,
+            ws="none",
             log_level="warning",
             access_log=False,
             server_header=False,

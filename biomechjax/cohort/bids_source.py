@@ -98,7 +98,7 @@ def prepare_bids(
         participants=rows,
         trials=trials_of,
         progress=progress,
-        columns=_json(root / "participants.json") | _json(root / "scans.json"),
+        columns=_columns(root / "participants.json") | _columns(root / "scans.json"),
         splits_by=splits_by or description.get("SplitsBy"),
     )
     return Prepared(len(usable), target, left_out, notes)
@@ -107,6 +107,14 @@ def prepare_bids(
 def _json(path: Path) -> dict[str, Any]:
     """An object; empty if the file, which BIDS lets be absent, is."""
     return read_object(path) if path.is_file() else {}
+
+
+def _columns(path: Path) -> dict[str, dict[str, Any]]:
+    """What is said of each column of a table."""
+    columns = _json(path)
+    if other := [c for c, about in columns.items() if not isinstance(about, dict)]:
+        raise InputError(f"{path}: {other[0]} is {columns[other[0]]!r}; expected an object that describes a column")
+    return columns
 
 
 def _formats(root: Path, wanted: str | None) -> tuple[MotionFormat, MotionFormat]:

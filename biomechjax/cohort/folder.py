@@ -19,14 +19,18 @@ from biomechjax.cohort.splits import SPLITS, assign_splits, check_apart
 from biomechjax.cohort.tables import number_columns, typed
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
-from biomechjax.motion.files import read_object
+from biomechjax.motion.bids_motion import sampling_frequency
+from biomechjax.motion.files import read_object, repeated
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.recording import Recording
 from biomechjax.motion.tsv import read_matrix, read_table
 
 __all__ = ["SPLITS", "Cohort", "Trial", "assign_splits", "write_cohort"]
 
-_SCAN = re.compile(r"motion/(sub-[a-zA-Z0-9]+)_task-([a-zA-Z0-9]+)_tracksys-[a-zA-Z0-9]+_run-(\d+)_motion\.tsv")
+_PERSON = re.compile(r"sub-[a-zA-Z0-9]{1,200}")
+_SCAN = re.compile(r"motion/(sub-[a-zA-Z0-9]+)_task-([a-zA-Z0-9]+)_tracksys-[a-zA-Z0-9]+_run-(\d{1,9})_motion\.tsv")
+
+LONGEST_NAME = 240  # a file system has no longer ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +111,8 @@ class Cohort:
         trials = tuple(_trial(path, person, participants[person], row, numbers) for person, row in scans)
         simulated = bool(description.get("Simulated", False))
         name, splits_by = description.get("Name", path.name), description.get("SplitsBy")
+        if not isinstance(name, str) or not isinstance(splits_by, str | None):
+            raise InputError(f"{path / 'dataset_description.json'}: Name and SplitsBy; expected text")
         return cls(path, name, simulated, format, participants, trials, splits_by)
 
     @property
@@ -132,16 +138,14 @@ class Cohort:
                 is not finite, the sampling frequency is not positive, or a channel is unknown, stands twice, or has
                 another unit than the format.
         """
-        rate = read_object(trial.sidecar).get("SamplingFrequency")
-        if not isinstance(rate, int | float) or not rate > 0:
-            raise InputError(f"{trial.sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0")
+        rate_hz = sampling_frequency(trial.sidecar)
         columns = _read_channels(trial.channels, self.format)
         numbers = read_matrix(trial.path, len(columns))
         values = np.zeros((len(numbers), self.format.size), np.float32)
         values[:, columns] = numbers
         observed = np.zeros(self.format.size, bool)
         observed[columns] = True
-        return Recording(self.format, float(rate), values, observed, str(trial.path))
+        return Recording(self.format, rate_hz, values, observed, str(trial.path))
 
     def data_hash(self) -> str:
         """SHA-256 (hex) over labels, splits and movements; equal for equal data wherever the folder lies.
@@ -176,6 +180,8 @@ def _read_participants(path: Path) -> dict[str, dict[str, str | float]]:
     participants: dict[str, dict[str, str | float]] = {}
     for row in rows:
         person, split = row["participant_id"], row["split"]
+        if not _PERSON.fullmatch(person):  # it becomes the name of a folder
+            raise InputError(f"{path}: participant {person!r}; expected sub- and letters or digits (BIDS)")
         if person in participants:
             raise InputError(f"{path}: participant {person} stands twice; a participant is in exactly one split")
         if split not in SPLITS:
@@ -188,7 +194,7 @@ def _read_scans(root: Path, person: str) -> list[dict[str, str]]:
     path = root / person / f"{person}_scans.tsv"
     rows = read_table(path, ("filename",))
     names = [row["filename"] for row in rows]
-    if twice := [n for n in names if names.count(n) > 1]:
+    if twice := repeated(names):
         raise InputError(f"{path}: {twice[0]} stands twice")
     return rows
 
@@ -196,7 +202,7 @@ def _read_scans(root: Path, person: str) -> list[dict[str, str]]:
 def _trial(root: Path, person: str, about: dict[str, str | float], row: dict[str, str], numbers: set[str]) -> Trial:
     scans, name = root / person / f"{person}_scans.tsv", row["filename"]
     match = _SCAN.fullmatch(name)
-    if not match:
+    if not match or len(name) > LONGEST_NAME:
         raise InputError(f"{scans}: {name!r}; expected motion/sub-ID_task-LABEL_tracksys-NAME_run-NN_motion.tsv")
     if match[1] != person:
         raise InputError(f"{scans}: {name!r} is of participant {match[1]}, not {person}")

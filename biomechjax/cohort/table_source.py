@@ -198,7 +198,11 @@ def _file(row: Mapping[str, str], folder: Path) -> Path:
 def _inside(name: str, folder: Path) -> Path:
     """The file below `folder`, links followed."""
     path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside = not Path(name).is_absolute() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError) as e:  # too long, or with a character that no name has
+        raise InputError(f"{name[:80]!r} is no path: {e}") from e
+    if not is_inside:
         raise InputError(f"{name} is not below the folder of the table; paths are relative to it and stay inside")
     return path
 

@@ -19,6 +19,7 @@ import numpy as np
 from biomechjax.cohort.folder import SPLITS
 from biomechjax.data.shards import ENDING, read_shard, shard_names
 from biomechjax.errors import InputError
+from biomechjax.motion.files import read_object
 from biomechjax.provenance import sha256
 from biomechjax.tokenizer.tokenizer import MotionTokenizer
 
@@ -54,8 +55,23 @@ class Record:
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":
+        """Inverts `to_json`.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError: it is something else.
+        """
         fields = json.loads(text)
-        return cls(**fields | {"views": [np.array(v, np.int32) for v in fields["views"]]})
+        views = [np.array(v) for v in fields["views"]]
+        if not all(v.ndim == 1 and v.dtype.kind == "i" for v in views):
+            raise ValueError("views; expected lists of whole numbers")
+        record = cls(**fields | {"views": [v.astype(np.int32) for v in views]})
+        if not all(isinstance(t, str) for t in (record.participant, record.trial, record.words, *record.labels)):
+            raise ValueError("participant, trial and the names of labels; expected text")
+        if not all(isinstance(v, str | float | int) for v in record.labels.values()):
+            raise ValueError("labels; expected text or numbers")
+        if not np.isfinite(np.array([*record.paces, *record.summary], np.float64)).all():
+            raise ValueError("paces and summary; expected finite numbers")
+        return record
 
 
 _PARTICIPANT = re.compile(rb'\{"participant": ("(?:[^"\\]|\\.)*")')  # how to_json begins
@@ -87,11 +103,10 @@ class Records:
         """
         file = path / "manifest.json"
         try:
-            manifest = json.loads(file.read_bytes())
-            layout = manifest.get("layout")
-        except (OSError, ValueError, AttributeError) as e:
+            manifest = read_object(file)
+        except InputError as e:
             raise InputError(f"{path}: no token records ({e}); give the --out of tokenize_data.py") from e
-        if layout != LAYOUT:
+        if (layout := manifest.get("layout")) != LAYOUT:
             raise InputError(f"{file}: layout {layout!r}; this version reads {LAYOUT}; run tokenize_data.py again")
         return manifest
 
@@ -101,13 +116,16 @@ class Records:
                 split: (entry["records"], {name: (s["records"], s["sha256"]) for name, s in entry["shards"].items()})
                 for split, entry in self.manifest["splits"].items()
             }
-            files = {f"motion_tokenizer/{name}": digest for name, digest in self.manifest["tokenizer"].items()}
+            files = dict(self.manifest["tokenizer"].items())
         except (KeyError, TypeError, AttributeError) as e:
             raise self._bad("manifest.json", f"not as layout {LAYOUT} has it ({e!r})") from e
         if list(entries) != list(SPLITS):
             raise self._bad("manifest.json", f"splits {', '.join(entries)}; expected {', '.join(SPLITS)}")
+        counts = [n for count, shards in entries.values() for n in (count, *(number for number, _ in shards.values()))]
+        if not all(type(n) is int for n in counts) or not all(name == Path(name).name for name in files):
+            raise self._bad("manifest.json", "a number of records is none, or a file lies in a folder of its own")
         for name, digest in files.items():
-            self._check_hash(name, digest)
+            self._check_hash(f"motion_tokenizer/{name}", digest)
         known = {name for _, shards in entries.values() for name in shards}
         if strange := sorted(f.name for f in self.path.glob(f"*{ENDING}") if f.name not in known):
             raise self._bad(strange[0], "not one of the shards that the manifest names")
@@ -126,10 +144,16 @@ class Records:
                 people = {match[1] if (match := _PARTICIPANT.match(text)) else b"" for text in texts}
                 if b"" in people:
                     raise self._bad(name, "its records do not begin with the participant")
-                for person in sorted(map(json.loads, people)):
+                for person in sorted(self._people(name, people)):
                     if seen.setdefault(person, split) != split:
                         raise InputError(f"{self.path}: participant {person} is in {seen[person]} and in {split}")
         return seen
+
+    def _people(self, name: str, texts: set[bytes]) -> list[str]:
+        try:
+            return [json.loads(text) for text in texts]
+        except ValueError as e:
+            raise self._bad(name, f"the participant of a record is no text ({e})") from e
 
     def _check_hash(self, name: str, digest: str) -> None:
         if not (self.path / name).is_file():
@@ -144,11 +168,25 @@ class Records:
         """All records of a split; they are read once and shared by all who ask.
 
         Raises:
-            InputError: there is no such split.
+            InputError: there is no such split, or what stands for a record is none.
         """
         if split not in self.manifest["splits"]:
             raise InputError(f"{self.path}: split {split!r}; expected one of {list(self.manifest['splits'])}")
         if split not in self._splits:
-            shards = (read_shard(self.path / name) for name in self.manifest["splits"][split]["shards"])
-            self._splits[split] = [Record.from_json(text) for texts in shards for text in texts]
+            shards = ((name, read_shard(self.path / name)) for name in self.manifest["splits"][split]["shards"])
+            self._splits[split] = [self._record(name, text) for name, texts in shards for text in texts]
         return self._splits[split]
+
+    def _record(self, name: str, text: bytes) -> Record:
+        """A record whose codes the tokenizer has."""
+        try:
+            record = Record.from_json(text)
+        # Of JSON of any shape.
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as e:
+            raise self._bad(name, f"not a record: {e!r}") from e
+        codes, expected = self.tokenizer.config.codes, 4 * self.tokenizer.format.size + 1
+        if not all(v.size and 0 <= v.min() and v.max() < codes for v in record.views) or not record.views:
+            raise self._bad(name, f"{record.trial}: views that are not of codes from 0 to {codes - 1}")
+        if len(record.paces) != len(record.views) or len(record.summary) != expected:
+            raise self._bad(name, f"{record.trial}: expected a pace for each view, and {expected} numbers of summary")
+        return record

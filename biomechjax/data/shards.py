@@ -11,7 +11,7 @@ from pathlib import Path
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from rich.console import Console
 
-from biomechjax.errors import Stopped
+from biomechjax.errors import InputError, Stopped
 from biomechjax.provenance import sha256
 
 ENDING = ".arrayrecord"
@@ -52,12 +52,20 @@ def whole_hash(path: Path) -> str | None:
 
 
 def read_shard(path: Path) -> list[bytes]:
-    """Its records, in order."""
-    reader = ArrayRecordReader(str(path))
+    """Its records, in order.
+
+    Raises:
+        InputError: it is no shard, or a damaged one.
+    """
     try:
-        return reader.read_all()
-    finally:
-        reader.close()
+        reader = ArrayRecordReader(str(path))
+        try:
+            return reader.read_all()
+        finally:
+            reader.close()
+    # The library raises whatever a damaged file leads it into.
+    except Exception as e:
+        raise InputError(f"{path}: not readable as a shard ({e}); run tokenize_data.py again") from e
 
 
 def wait_for(missing: Callable[[], list[str]]) -> None:

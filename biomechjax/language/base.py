@@ -22,8 +22,9 @@ from biomechjax.errors import InputError
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params, abstract_params
 from biomechjax.language.hf_export import TOKEN_IDS
-from biomechjax.language.huggingface import GemmaFolder, load_gemma, read_json
+from biomechjax.language.huggingface import GemmaFolder, load_gemma
 from biomechjax.language.vocabulary import load_text_tokenizer
+from biomechjax.motion.files import read_object
 from biomechjax.provenance import git_commit, sha256_of
 
 
@@ -77,14 +78,17 @@ def load_base(
         InputError: the folder is neither.
     """
     folder = Path(folder)
-    fields = read_json(folder / "config.json")
+    fields = read_object(folder / "config.json")
     if "model_type" in fields:
         return *load_gemma(folder, dtype, shardings), load_text_tokenizer(folder)
     if fields.get("kind") != "base":
         raise InputError(
             f"{folder}: neither a base folder nor a Hugging Face model; give one of convert_gemma.py import"
         )
-    config = DecoderConfig(**fields["decoder"])
+    try:
+        config = DecoderConfig(**fields["decoder"])
+    except (KeyError, TypeError, ValueError) as e:
+        raise InputError(f"{folder / 'config.json'}: not of a decoder: {e!r}; import it again") from e
     shapes, _ = abstract_params(config)
 
     def restored(_: Any, *sharding: jax.sharding.Sharding) -> ocp.RestoreArgs:
@@ -104,6 +108,6 @@ def base_hash(folder: str | Path) -> str:
     Raises:
         InputError: the folder is neither.
     """
-    fields = read_json(Path(folder) / "config.json")
+    fields = read_object(Path(folder) / "config.json")
     digests = fields.get("sha256") if fields.get("kind") == "base" else sha256_of(GemmaFolder(folder).files())
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()

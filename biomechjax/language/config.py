@@ -10,6 +10,11 @@ WORDS = {
     "attention": ("einsum", "fused"),
 }
 
+WHOLE = (
+    "vocab_size width num_layers num_heads num_kv_heads head_dim mlp_width sliding_window global_every unroll".split()
+)
+MOST, MOST_LAYERS = 2**31 - 1, 1000  # layers are listed one by one
+
 
 @dataclass(frozen=True)
 class DecoderConfig:
@@ -70,6 +75,11 @@ class DecoderConfig:
     attention: str = "einsum"
 
     def __post_init__(self) -> None:
+        for name in WHOLE:
+            if type(value := getattr(self, name)) is not int or value > MOST:
+                raise ValueError(f"DecoderConfig.{name} is {value!r}; it must be a whole number, at most {MOST}")
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"DecoderConfig.num_layers is {self.num_layers}; it must be at most {MOST_LAYERS}")
         positive = (
             "vocab_size width num_layers num_heads num_kv_heads head_dim mlp_width sliding_window "
             "global_every rope_base_local rope_base_global rope_scale_global norm_eps unroll"

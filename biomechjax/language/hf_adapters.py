@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -18,8 +19,9 @@ from biomechjax.errors import InputError
 from biomechjax.language.adapters import init_adapters
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params
-from biomechjax.language.huggingface import LAYER_NAMES, leaves, read_json
+from biomechjax.language.huggingface import LAYER_NAMES, leaves
 from biomechjax.language.lora import TARGETS, LoraConfig
+from biomechjax.motion.files import read_object
 
 PREFIX = "base_model.model."
 ROWS = PREFIX + "model.embed_tokens.token_adapter.trainable_tokens_delta"
@@ -117,17 +119,18 @@ def import_adapters(
             few or of another shape; the message names it.
     """
     folder = Path(folder)
-    fields = read_json(folder / CONFIG_FILE)
+    fields = read_object(folder / CONFIG_FILE)
     for name, computed in COMPUTED.items():
         if (found := fields.get(name, computed)) != computed and (found or computed):
             raise InputError(f"{folder / CONFIG_FILE}: {name} is {found!r}; only {computed!r} can be read")
     lora = _lora_config(folder / CONFIG_FILE, fields)
     try:
         tensors = load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder / WEIGHTS_FILE} is no safetensors file ({error}); fetch it again") from error
-    indices = fields.get("trainable_token_indices")
-    token_ids = tuple(indices["embed_tokens"] if isinstance(indices, dict) else indices or ())
+    if integers := [name for name, tensor in tensors.items() if not jnp.issubdtype(tensor.dtype, jnp.floating)]:
+        raise InputError(f"{folder / WEIGHTS_FILE}: {integers[0]} is of {tensors[integers[0]].dtype}; expected floats")
+    token_ids = _token_ids(folder / CONFIG_FILE, fields.get("trainable_token_indices"))
     wanted = {
         _name(path, i): shape[:0:-1]
         for path, shape in _adapter_shapes(config, lora).items()
@@ -175,6 +178,14 @@ def _lora_config(file: Path, fields: Mapping[str, Any]) -> LoraConfig:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: {error!r}; expected the settings of a peft.LoraConfig") from error
+
+
+def _token_ids(file: Path, indices: Any) -> tuple[int, ...]:
+    """Ids of the rows that are replaced, which PEFT has as a list or by the name of the embedding."""
+    ids = (indices.get("embed_tokens") if isinstance(indices, dict) else indices) or []
+    if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+        raise InputError(f"{file}: trainable_token_indices is {indices!r}; expected ids of rows of embed_tokens")
+    return tuple(ids)
 
 
 def _check_rows(shape: tuple[int, ...], token_ids: Sequence[int], config: DecoderConfig) -> None:

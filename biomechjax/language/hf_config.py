@@ -9,7 +9,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 
 from biomechjax.errors import InputError
-from biomechjax.language.config import DecoderConfig
+from biomechjax.language.config import MOST_LAYERS, DecoderConfig
 
 TEXT_MODELS = {"gemma2": "Gemma2Config", "gemma3_text": "Gemma3TextConfig"}  # names in transformers
 MULTIMODAL = "gemma3"
@@ -34,7 +34,16 @@ def from_hf_config(hf: Mapping[str, Any]) -> DecoderConfig:
         InputError: the model is of another type, or uses a setting that this decoder does not compute; the
             message names the setting.
     """
-    read = _read(hf)
+    try:
+        return _decoder_config(_read(hf))
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"config.json has a setting that no such model has: {error!r}") from error
+
+
+def _decoder_config(read: Any) -> DecoderConfig:
+    """From the configuration object of transformers."""
     is_gemma3 = read.model_type == "gemma3_text"
     # transformers takes a cap on Gemma 3's attention, but does not apply it.
     for name, computed in (COMPUTED | ({"attn_logit_softcapping": None} if is_gemma3 else {})).items():
@@ -129,12 +138,17 @@ def _read(hf: Mapping[str, Any]) -> Any:
     fields = copy.deepcopy(dict(hf))  # transformers writes into what it is given
     if fields.get("model_type") == MULTIMODAL:
         tied = {k: fields[k] for k in ("tie_word_embeddings",) if k in fields}
-        fields = {"model_type": "gemma3_text"} | (fields.get("text_config") or {}) | tied
-    if (model_type := fields.get("model_type")) not in TEXT_MODELS:
+        if not isinstance(text := fields.get("text_config") or {}, dict):
+            raise InputError(f"config.json has text_config={text!r}; expected the settings of the text part")
+        fields = {"model_type": "gemma3_text"} | text | tied
+    if not isinstance(model_type := fields.get("model_type"), str) or model_type not in TEXT_MODELS:
         raise InputError(
             f"config.json describes a model of type {model_type!r}; only {', '.join(TEXT_MODELS)} and the text part of "
             f"{MULTIMODAL} can be read"
         )
+    layers = fields.get("num_hidden_layers", 1)
+    if type(layers) is not int or not 0 < layers <= MOST_LAYERS:  # transformers lists them, however many
+        raise InputError(f"config.json has num_hidden_layers={layers!r}; expected a whole number up to {MOST_LAYERS}")
     try:
         return getattr(transformers, TEXT_MODELS[model_type]).from_dict(fields)
     except (StrictDataclassError, ValueError, KeyError, TypeError) as error:

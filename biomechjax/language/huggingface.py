@@ -1,6 +1,5 @@
 """Reads a Hugging Face folder of a Gemma 2 or 3 model into our parameter tree, a tensor at a time."""
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from biomechjax.errors import InputError
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params, abstract_params
 from biomechjax.language.hf_config import MULTIMODAL, from_hf_config
+from biomechjax.motion.files import read_object
 
 EMBEDDING = "model.embed_tokens.weight"
 TIED_HEAD = "lm_head.weight"
@@ -39,6 +39,7 @@ LAYER_NAMES = {
 }
 # Beside the text model in a multimodal folder.
 NOT_TEXT = ("vision_tower.", "multi_modal_projector.")
+DTYPES = ("F64", "F32", "F16", "BF16")
 HEAD_BLOCK = 4096  # rows of the head compared with the embedding at a time
 
 
@@ -101,7 +102,7 @@ class GemmaFolder:
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
             raise InputError(f"{folder} holds no config.json; expected a Hugging Face model folder")
-        self.fields = read_json(self.folder / "config.json")
+        self.fields = read_object(self.folder / "config.json")
         self.config = from_hf_config(self.fields)
         self.left_out: list[str] = []
         self._places: dict[str, tuple[Path, str]] = {}  # name -> file, and the name there
@@ -117,8 +118,9 @@ class GemmaFolder:
             if not (paths := sorted(self.folder.glob("*.safetensors"))):
                 raise InputError(f"{self.folder} has no *.safetensors file; expected a Hugging Face model folder")
             return paths
-        if not isinstance(weight_map := read_json(index).get("weight_map"), dict):
-            raise InputError(f"{index} has no weight_map; fetch it again")
+        weight_map = read_object(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(map(_is_plain, weight_map.values())):
+            raise InputError(f"{index}: expected a weight_map of tensors to names of files beside it; fetch it again")
         paths = [self.folder / name for name in sorted(set(weight_map.values()))]
         if missing := [path.name for path in paths if not path.is_file()]:
             raise InputError(f"{index} names files that are not there: {', '.join(missing)}; fetch them")
@@ -205,9 +207,11 @@ class GemmaFolder:
         for name, shape in wanted.items():
             file_path, stored = self._places[name]
             with safe_open(file_path, framework="numpy") as file:
-                found = tuple(file.get_slice(stored).get_shape())
+                found, dtype = tuple(file.get_slice(stored).get_shape()), file.get_slice(stored).get_dtype()
             if found != shape:
                 raise InputError(f"{file_path}: {stored} has shape {found}; config.json calls for {shape}")
+            if dtype not in DTYPES:
+                raise InputError(f"{file_path}: {stored} is of {dtype}; expected one of {', '.join(DTYPES)}")
         if TIED_HEAD in self._places:
             self._compare_head()
 
@@ -237,20 +241,10 @@ def _text_name(stored: str) -> str | None:
     return stored.removeprefix("language_model.")
 
 
+def _is_plain(name: Any) -> bool:
+    """Whether it is a name of a safetensors file, without a folder."""
+    return isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors") and len(name) < 200
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        InputError: the file holds none.
-    """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); fetch it again") from error
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} holds no JSON object; fetch it again")
-    return fields

@@ -1,5 +1,6 @@
 """Low-rank adapters (LoRA, arXiv:2106.09685; rsLoRA, arXiv:2312.03732)."""
 
+import math
 from dataclasses import dataclass
 
 TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
@@ -28,9 +29,9 @@ class LoraConfig:
     targets: tuple[str, ...] = TARGETS
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"LoraConfig.rank is {self.rank}; it must be at least 1")
-        if self.alpha <= 0:
+        if type(self.rank) is not int or self.rank < 1:
+            raise ValueError(f"LoraConfig.rank is {self.rank!r}; it must be a whole number, at least 1")
+        if not 0 < self.alpha < math.inf:
             raise ValueError(f"LoraConfig.alpha is {self.alpha}; it must be positive")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"LoraConfig.dropout is {self.dropout}; it must be from 0 to below 1")

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from biomechjax.errors import InputError
+from biomechjax.motion.files import read_object
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
+PROBE = "Does it work? 12 \u00e4\u4e2d"
 VOCABULARY_FILE = "vocabulary.json"
 FIELDS = ("text_size", "codebook_size", "levels", "motion_start", "size")
 # Rows of the embedding come in multiples of this, the width of a TPU lane, so that they shard evenly.
@@ -156,9 +158,11 @@ class Vocabulary:
         if not path.is_file():
             raise ValueError(f"{folder} has no {VOCABULARY_FILE}; give a folder that Vocabulary.save wrote")
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            text_size, codebook_size, levels, motion_start, size = (fields[name] for name in FIELDS)
-        except (ValueError, KeyError, TypeError) as error:
+            fields = read_object(path)
+            text_size, codebook_size, levels, motion_start, size = numbers = [fields[name] for name in FIELDS]
+            if not all(type(number) is int and 0 < number < 2**31 for number in numbers):
+                raise ValueError(numbers)
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error!r}); it needs {', '.join(FIELDS)}") from error
         tokenizer = load_text_tokenizer(folder)
         if len(tokenizer) != text_size:
@@ -166,7 +170,12 @@ class Vocabulary:
                 f"the tokenizer in {folder} has {len(tokenizer)} ids, but {VOCABULARY_FILE} was saved with "
                 f"{text_size}; movement ids would shift, so restore the tokenizer files it was saved with"
             )
-        return cls(tokenizer, codebook_size, levels, motion_start, size)
+        if motion_start != text_size and motion_start not in _unused_runs(tokenizer, codebook_size + 2):
+            raise ValueError(f"{path}: motion_start {motion_start} is neither {text_size} nor the first of unused ids")
+        vocabulary = cls(tokenizer, codebook_size, levels, motion_start, size)
+        if vocabulary.size != size:
+            raise ValueError(f"{path}: size {size} has no room for {codebook_size} codes after {motion_start}")
+        return vocabulary
 
 
 def unused_ids(tokenizer: "transformers.PreTrainedTokenizerBase", count: int) -> int:
@@ -175,11 +184,16 @@ def unused_ids(tokenizer: "transformers.PreTrainedTokenizerBase", count: int) ->
     Raises:
         ValueError: it has no such run.
     """
-    unused = sorted(i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<unused\d+>", token))
-    for first in range(len(unused) - count + 1):
-        if unused[first + count - 1] == unused[first] + count - 1:
-            return unused[first]
+    if runs := _unused_runs(tokenizer, count):
+        return runs[0]
     raise ValueError(f"the text tokenizer has no {count} neighbouring unused ids, as a movement needs; append rows")
+
+
+def _unused_runs(tokenizer: "transformers.PreTrainedTokenizerBase", count: int) -> list[int]:
+    """The first of each `count` neighbouring ids that the tokenizer calls <unused...>."""
+    unused = sorted(i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<unused\d+>", token))
+    firsts = range(len(unused) - count + 1)
+    return [unused[i] for i in firsts if unused[i + count - 1] == unused[i] + count - 1]
 
 
 def load_text_tokenizer(folder: str | Path) -> "transformers.PreTrainedTokenizerBase":
@@ -189,8 +203,11 @@ def load_text_tokenizer(folder: str | Path) -> "transformers.PreTrainedTokenizer
         InputError: the folder holds none.
     """
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer.decode(tokenizer.encode(PROBE))  # some damage shows only now
+        return tokenizer
+    # transformers and tokenizers raise whatever a damaged file leads them into.
+    except Exception as error:
         raise InputError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
 
 

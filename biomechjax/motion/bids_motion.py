@@ -11,10 +11,10 @@ from pathlib import Path
 
 from biomechjax.errors import InputError
 from biomechjax.motion.assemble import assemble
-from biomechjax.motion.files import read_object
+from biomechjax.motion.files import read_object, repeated
 from biomechjax.motion.format import CANONICAL, MotionFormat, load_format
 from biomechjax.motion.options import ReadOptions
-from biomechjax.motion.recording import Recording
+from biomechjax.motion.recording import HIGHEST_RATE_HZ, Recording
 from biomechjax.motion.tsv import ABSENT, parse_matrix, read_lines, read_table
 
 ENDING = "_motion.tsv"
@@ -67,12 +67,10 @@ def read_bids_motion(path: Path, format: MotionFormat, turn_knees: bool) -> Reco
             f"{path}: {missing} is not beside it, as BIDS has it; copy that too, or rename the file if its first line "
             "names its columns"
         )
-    rate = read_object(sidecar).get("SamplingFrequency")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
-        raise InputError(f"{sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0")
+    rate_hz = sampling_frequency(sidecar)
     rows = read_table(table, ("name", "units"))
     names = [_channel(row, format) for row in rows]
-    if twice := [n for n in names if names.count(n) > 1]:
+    if twice := repeated(names):
         raise InputError(f"{table}: channel {twice[0]} stands twice")
     lines = [line.replace(ABSENT, "nan") for line in read_lines(path)]
     values = parse_matrix(lines, len(names), "\t", path)
@@ -83,7 +81,21 @@ def read_bids_motion(path: Path, format: MotionFormat, turn_knees: bool) -> Reco
             units = [u for u, (to, _) in UNITS.items() if to == expected]
             raise InputError(f"{table}: channel {name} is in {row['units']!r}; expected one of {', '.join(units)}")
         columns[name] = column * factor
-    return assemble(format, columns, float(rate), ReadOptions(unit="rad"), path, turn_knees=turn_knees)
+    return assemble(format, columns, rate_hz, ReadOptions(unit="rad"), path, turn_knees=turn_knees)
+
+
+def sampling_frequency(sidecar: Path) -> float:
+    """Hertz, of a `*_motion.json`.
+
+    Raises:
+        InputError: it says none, or one that no recording has.
+    """
+    rate = read_object(sidecar).get("SamplingFrequency")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= HIGHEST_RATE_HZ:
+        raise InputError(
+            f"{sidecar}: SamplingFrequency is {rate!r}; expected hertz above 0, at most {HIGHEST_RATE_HZ:.0f}"
+        )
+    return float(rate)
 
 
 def _channel(row: Mapping[str, str], format: MotionFormat) -> str:

@@ -1,6 +1,8 @@
 """Movement files as text or JSON, only if they are of a size that a movement has."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,11 @@ from biomechjax.errors import InputError
 
 MAX_BYTES = 200 * 10**6  # hours of whole-body movement; such a file is something else
 MAX_JSON_BYTES = 50 * 10**6  # a Python object for each number takes ten times that
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once, in the order in which they come."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def check_size(path: Path, most: int = MAX_BYTES) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from biomechjax.errors import InputError
+from biomechjax.motion.files import repeated
 
 SHIPPED = Path(__file__).parent / "formats"
 CANONICAL = "canonical"
@@ -142,7 +143,7 @@ class MotionFormat:
         names = [c.name for c in channels]
         by_name = {c.name: c for c in channels}
         if not channels or len(by_name) != len(names):
-            twice = sorted({n for n in names if names.count(n) > 1})
+            twice = repeated(names)
             raise InputError(f"{source}: needs at least one channel and each name once; twice: {twice}")
         for c in channels:
             if c.partner not in by_name or by_name[c.partner].partner != c.name:
@@ -252,6 +253,6 @@ def load_format(name_or_path: str) -> MotionFormat:
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
         raise InputError(f"{path}: not readable as TOML: {e}") from e
     return MotionFormat.from_dict(table, str(path))

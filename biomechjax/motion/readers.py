@@ -1,6 +1,7 @@
 """Recordings from files of other programs, by the ending of their name."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def read_recording(path: Path | str, options: ReadOptions = ReadOptions()) -> Re
             seems to be scaled to a cycle without `duration_s`, or the reader refuses it.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # of a name that no file can have, Path.is_file raises
         raise InputError(f"{path}: no such file")
     reader = next((r for ending, r in READERS.items() if path.name.lower().endswith(ending)), None)
     if reader is None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -171,10 +171,16 @@ class _Asked:
 
 async def _asked(request: Request, limits: Limits) -> _Asked:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > QUESTION_BYTES:
-            raise Refused(413, f"expected at most {QUESTION_BYTES} bytes")
+    try:
+        async with asyncio.timeout(limits.upload_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > QUESTION_BYTES:
+                    raise Refused(413, f"expected at most {QUESTION_BYTES} bytes")
+    except TimeoutError:
+        raise Refused(408, f"the question did not arrive within {limits.upload_s:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the question did not arrive whole") from None
     try:
         asked = _Asked(**json.loads(body))
     except (ValueError, TypeError, RecursionError):

@@ -11,7 +11,7 @@ class Limits:
 
     Attributes:
         upload_bytes: of the files of one upload together.
-        upload_s: until an upload has arrived whole.
+        upload_s: until an upload, or a question, has arrived whole.
         reading_s: until its files have been read, of processor time; twice as long may pass.
         reading_bytes: of memory for the process that reads them.
         readings: uploads that are read at a time; others wait.

@@ -6,6 +6,19 @@ import math
 from biomechjax.errors import InputError
 
 QUANTIZERS = ("vq_ema", "rvq", "fsq", "simvq")
+WHOLE = {  # far beyond any tokenizer, but nothing that is laid out by these hangs
+    "width": (1, 2**16),
+    "depth": (0, 32),
+    "dilation_growth": (1, 16),
+    "stages": (0, 8),
+    "codebook_size": (1, 2**24),
+    "code_width": (1, 2**16),
+    "levels": (1, 64),
+}
+NUMBERS = (
+    "rate_hz level_dropout velocity_weight travel_weight position_weight slip_weight root_weight commit_weight "
+    "ema_decay reset_below channel_dropout"
+).split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +53,7 @@ class TokenizerConfig:
             partly recorded bodies encode too.
 
     Raises:
-        InputError: the fields contradict each other.
+        InputError: a field is out of its range, or the fields contradict each other.
     """
 
     rate_hz: float = 30.0
@@ -66,11 +79,21 @@ class TokenizerConfig:
     channel_dropout: float = 0.3
 
     def __post_init__(self) -> None:
+        for name, (least, most) in WHOLE.items():
+            if type(value := getattr(self, name)) is not int or not least <= value <= most:
+                raise InputError(f"{name} is {value!r}; expected a whole number from {least} to {most}")
+        for name in NUMBERS:
+            if type(value := getattr(self, name)) not in (int, float) or not 0 <= value < math.inf:
+                raise InputError(f"{name} is {value!r}; expected a number that is not negative")
+        if not self.rate_hz > 0 or not isinstance(self.travel, bool):
+            raise InputError(f"rate_hz {self.rate_hz} and travel {self.travel}; expected hertz above 0, true or false")
         if self.quantizer not in QUANTIZERS:
             raise InputError(f"quantizer {self.quantizer!r}; expected one of {', '.join(QUANTIZERS)}")
         if (self.levels > 1) != (self.quantizer == "rvq"):
             raise InputError(f"{self.quantizer} with {self.levels} levels; rvq has at least 2, the others 1")
         object.__setattr__(self, "fsq_levels", tuple(self.fsq_levels))  # a list when read from JSON
+        if not all(type(n) is int for n in self.fsq_levels):
+            raise InputError(f"fsq_levels {self.fsq_levels}; expected whole numbers")
         grid = (math.prod(self.fsq_levels), len(self.fsq_levels))
         if self.quantizer == "fsq" and (grid != (self.codebook_size, self.code_width) or min(self.fsq_levels) < 2):
             raise InputError(

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
 from biomechjax.motion.features import Placement, from_features, to_features
+from biomechjax.motion.files import read_object
 from biomechjax.motion.format import MotionFormat
 from biomechjax.motion.mapping import to_format
 from biomechjax.motion.recording import Recording
@@ -299,24 +300,58 @@ class MotionTokenizer:
         """Inverts `save`.
 
         Raises:
-            InputError: the folder holds no finished tokenizer.
+            InputError: the folder holds no finished tokenizer, or arrays of other shapes than its config says.
         """
         folder = Path(folder)
         try:
-            text = json.loads((folder / "tokenizer.json").read_text())
+            text = read_object(folder / "tokenizer.json")
             arrays = load_file(folder / "tokenizer.safetensors")
             table, displacements, common = arrays.pop("codes"), arrays.pop("moves"), arrays.pop("common", None)
             config = TokenizerConfig(**text["config"])
             formats = tuple(MotionFormat.from_dict(f, str(folder)) for f in text["formats"])
+            _check_arrays(config, formats, arrays | {"codes": table, "moves": displacements}, common)
             ends = np.cumsum([f.size for f in formats])[:-1]
             of = zip(np.split(arrays.pop("mean"), ends), np.split(arrays.pop("std"), ends), strict=True)
             statistics = {f.name: Statistics(*s) for f, s in zip(formats, of, strict=True)}
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as e:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as e:
             raise InputError(
                 f"{folder}: no finished motion tokenizer here ({e}); give the --out of train_tokenizer.py"
             ) from e
         params = flax.traverse_util.unflatten_dict(arrays, sep="/")
         return cls(config, formats, statistics, params, table, displacements, common)
+
+
+def _check_arrays(
+    config: TokenizerConfig,
+    formats: tuple[MotionFormat, ...],
+    arrays: dict[str, np.ndarray],
+    common: np.ndarray | None,
+) -> None:
+    """Raises InputError where arrays are not those that `save` writes of such a tokenizer."""
+    size, channels = unite(formats)[0].size, sum(f.size for f in formats)
+    of_model = jax.eval_shape(
+        Autoencoder(config, size).init,
+        jax.random.key(0),
+        jax.ShapeDtypeStruct((1, config.frames_per_step, size), np.float32),
+        jax.ShapeDtypeStruct((1, 1, size), np.float32),
+        jax.ShapeDtypeStruct((1, config.frames_per_step), np.float32),
+    )
+    expected = {name: leaf.shape for name, leaf in flax.traverse_util.flatten_dict(of_model, sep="/").items()}
+    expected |= {
+        "codes": (config.levels, config.codebook_size, config.code_width),
+        "moves": (config.codebook_size if config.travel else 0, 3),
+        "mean": (channels,),
+        "std": (channels,),
+    }
+    found = {name: array.shape for name, array in arrays.items()}
+    if wrong := sorted(dict(found.items() ^ expected.items())):
+        raise InputError(f"{wrong[0]} is {found.get(wrong[0])}; its config calls for {expected.get(wrong[0])}")
+    if other := [name for name, array in arrays.items() if array.dtype != np.float32]:
+        raise InputError(f"{other[0]} is of {arrays[other[0]].dtype}; expected float32")
+    if not np.isfinite(arrays["mean"]).all() or not ((arrays["std"] > 0) & np.isfinite(arrays["std"])).all():
+        raise InputError("mean and std; expected finite numbers, std above 0")
+    if common is not None and (common.shape != (size,) or common.dtype != bool):
+        raise InputError(f"common is {common.dtype} {common.shape}; expected bool {(size,)}")
 
 
 def prepare_features(recording: Recording, rate_hz: float, statistics: Statistics) -> tuple[np.ndarray, Placement]:

@@ -28,6 +28,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from biomechjax.errors import InputError, Unwritable
+from biomechjax.motion.files import read_object
 from biomechjax.parallel.processes import first_process, write_once
 from biomechjax.provenance import git_commit
 from biomechjax.training import integrity
@@ -62,9 +63,9 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
     """
     path = Path(folder) / "config.json"
     try:
-        config = json.loads(path.read_text())
-        found = config["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        config = read_object(path)
+        found = str(config["kind"])
+    except (InputError, KeyError) as e:
         raise InputError(
             f"{folder}: not a checkpoint folder ({path.name}: {e}); give the --out of a training command"
         ) from e
@@ -266,27 +267,59 @@ def _position(folder: Path) -> str:
     return saved[0]
 
 
-def restore_state(folder: Path) -> dict[str, Any]:
+def restore_state(folder: Path, shapes: Any = None) -> dict[str, Any]:
     """The newest state of a run as host arrays, whatever devices and processes saved it.
 
+    Args:
+        shapes: tree of what has to have a shape, as its parameters; by default they are taken as they are.
+
     Raises:
-        InputError: nothing has been saved there yet, or a file is not as it was written.
+        InputError: nothing has been saved there yet, or a file is not as it was written, or parameters have other
+            shapes.
     """
     folder = Path(folder)
     steps = folder.resolve() / "steps"
     handlers = {"state": ocp.StandardCheckpointHandler(), "data": grain.checkpoint.CheckpointHandler()}
-    manager = ocp.CheckpointManager(steps, item_handlers=handlers) if steps.is_dir() else None
-    step = manager.latest_step() if manager else None
-    if manager is None or step is None:
-        raise InputError(f"{folder}: no saved step yet; run the training command again to go on")
-    integrity.check(folder, str(step))
-    # Of no devices: those that it was saved on may not be here.
-    abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step)["state"])
-    state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
-    manager.close()
+    try:
+        manager = ocp.CheckpointManager(steps, item_handlers=handlers) if steps.is_dir() else None
+        step = manager.latest_step() if manager else None
+        if manager is None or step is None:
+            raise InputError(f"{folder}: no saved step yet; run the training command again to go on")
+        integrity.check(folder, str(step))
+        found = manager.item_metadata(step)["state"]
+        if shapes is not None:
+            check_shapes(folder, found["params"], shapes)
+        # Of no devices: those that it was saved on may not be here.
+        abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), found)
+        state = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
+        manager.close()
+    except InputError:
+        raise
+    # Orbax raises whatever a damaged file leads it into.
+    except Exception as e:
+        raise InputError(f"{steps}: what was saved last is not readable: {_first_line(e)}; train again") from e
+    if "params" not in state:
+        raise InputError(f"{steps}: no parameters in what was saved last; train again")
     return state
 
 
-def restore_params(folder: Path) -> Any:
+def restore_params(folder: Path, shapes: Any = None) -> Any:
     """Parameters of the newest step of a run, as host arrays; see `restore_state`."""
-    return restore_state(folder)["params"]
+    return restore_state(folder, shapes)["params"]
+
+
+def check_shapes(folder: Path, found: Any, expected: Any) -> None:
+    """Raises InputError where two trees have not the same leaves, or leaves not the same shape."""
+    of_found, of_expected = (
+        {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (found, expected)
+    )
+    if wrong := sorted(dict(of_found.items() ^ of_expected.items())):
+        name = wrong[0]
+        raise InputError(
+            f"{folder}: parameter {name} is {of_found.get(name)}; config.json calls for {of_expected.get(name)}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [repr(error)])[0][:300]

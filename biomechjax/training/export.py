@@ -47,6 +47,6 @@ def _export_adapters(folder: Path, out: Path) -> None:
     if start >= text_size:
         raise InputError(f"{folder}: its ids of movement are appended, and the base has none; export the full model")
     learned = restore_params(folder)
-    rows = np.asarray(new_rows(learned, load_frozen(folder / "base")))
+    rows = np.asarray(new_rows(learned, load_frozen(folder / "base", model.config)))
     lora, ids = adapt_config(model.experiment).lora, range(start, start + len(rows))
     export_adapters(out, model.config, lora, {"layers": learned["layers"]}, model.run["base"], rows, ids)

@@ -21,10 +21,11 @@ from jax.sharding import PartitionSpec
 
 from biomechjax.atomic import new_folder
 from biomechjax.errors import InputError
-from biomechjax.language.adapters import adapt, freeze
+from biomechjax.language.adapters import adapt, freeze, init_adapters
 from biomechjax.language.config import DecoderConfig
 from biomechjax.language.decoder import Params, abstract_params
 from biomechjax.language.vocabulary import Vocabulary, unused_ids
+from biomechjax.motion.files import read_object
 from biomechjax.training.config import AdaptConfig
 
 Tree = dict[str, Any]
@@ -124,9 +125,31 @@ def save_frozen(folder: Path, config: DecoderConfig, adapt_config: AdaptConfig, 
             checkpointer.save((work / "frozen").resolve(), frozen)
 
 
-def load_frozen(folder: Path) -> Tree:
-    """Reads what `save_frozen` wrote, onto this process's devices."""
-    about = json.loads((folder / "decoder.json").read_text())
-    abstract = abstract_frozen(DecoderConfig(**about["decoder"]), about["weights"], about["meaning"])
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore((folder / "frozen").resolve(), abstract)
+def abstract_learned(config: DecoderConfig, adapt_config: AdaptConfig, codes: int, frozen: Tree) -> Tree:
+    """What is learned as shapes, beside what is frozen: adapters, and rows for so many codes and the two ids around."""
+    lora = adapt_config.lora
+    learned: Tree = {
+        "layers": jax.eval_shape(lambda: init_adapters(config, lora, jax.random.key(0))),
+        "rows": jax.ShapeDtypeStruct((codes + 2, config.width), np.float32),
+    }
+    if "meaning" in frozen:
+        learned["projection"] = jax.ShapeDtypeStruct((frozen["meaning"].shape[1], config.width), np.float32)
+    return learned
+
+
+def load_frozen(folder: Path, config: DecoderConfig) -> Tree:
+    """Reads what `save_frozen` wrote of a decoder, onto this process's devices.
+
+    Raises:
+        InputError: it is damaged, or of another decoder.
+    """
+    about = read_object(folder / "decoder.json")
+    try:
+        if DecoderConfig(**about["decoder"]) != config:
+            raise ValueError("it is of another decoder")
+        abstract = abstract_frozen(config, about["weights"], about["meaning"])
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore((folder / "frozen").resolve(), abstract)
+    # Orbax raises whatever a damaged file leads it into.
+    except Exception as e:
+        raise InputError(f"{folder}: the frozen base is not readable: {e!r:.300}; train again") from e

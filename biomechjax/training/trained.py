@@ -14,6 +14,7 @@ from biomechjax.data.tokenizing import summary
 from biomechjax.data.words import in_words
 from biomechjax.errors import InputError
 from biomechjax.language.config import DecoderConfig
+from biomechjax.language.decoder import abstract_params
 from biomechjax.language.lora import LoraConfig
 from biomechjax.language.vocabulary import Vocabulary
 from biomechjax.motion.recording import Recording
@@ -21,7 +22,7 @@ from biomechjax.tokenizer.tokenizer import MotionTokenizer
 from biomechjax.training import integrity
 from biomechjax.training.checkpoint import read_config, restore_params
 from biomechjax.training.config import AdaptConfig
-from biomechjax.training.pretrained import decoder_params, load_frozen
+from biomechjax.training.pretrained import abstract_learned, decoder_params, load_frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +88,29 @@ class TrainedDecoder:
         except ValueError as e:
             raise InputError(f"{folder}: {e}") from e
         tokenizer = MotionTokenizer.load(folder / "motion_tokenizer")
-        config, params, experiment = DecoderConfig(**run["decoder"]), restore_params(folder), run["experiment"]
-        if (folder / "base").is_dir():
-            frozen = load_frozen(folder / "base")
-            params = decoder_params(params, frozen, adapt_config(experiment), vocabulary.motion_start)
+        try:
+            config, experiment = DecoderConfig(**run["decoder"]), run["experiment"]
+            shapes, _ = abstract_params(config)
+            longest = experiment["mixture"]["longest"]
+            if type(longest) is not int or longest < 1 or not isinstance(run["cohort"], str):
+                raise ValueError(f"mixture.longest {longest!r}, cohort {run['cohort']!r}")
+            adapted = adapt_config(experiment) if (folder / "base").is_dir() else None
+            run["simulated"]
+        # Settings that no training wrote lead wherever they lead.
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+            raise InputError(f"{folder / 'config.json'}: not of a decoder: {e!r:.300}; train again") from e
+        codes = vocabulary.levels * tokenizer.config.codebook_size
+        if vocabulary.size != config.vocab_size or vocabulary.codebook_size != codes:
+            raise InputError(
+                f"{folder}: its vocabulary has {vocabulary.size} ids, {vocabulary.codebook_size} of them codes; its "
+                f"decoder has {config.vocab_size}, its motion tokenizer {codes}"
+            )
+        if adapted is None:
+            params = restore_params(folder, shapes)
+        else:
+            frozen = load_frozen(folder / "base", config)
+            learned = abstract_learned(config, adapted, codes, frozen)
+            params = decoder_params(restore_params(folder, learned), frozen, adapted, vocabulary.motion_start)
         return cls(config, params, vocabulary, tokenizer, experiment, run)
 
 

@@ -18,6 +18,7 @@ from labs import FIRST
 from biomechjax.serving.app import make_app
 from biomechjax.serving.limits import Limits
 from biomechjax.serving.listen import listen
+from biomechjax.serving.patience import Impatient
 from biomechjax.training.trained import TrainedDecoder
 
 COLUMNS = {
@@ -82,7 +83,7 @@ def upload_path(files: dict[str, int], **options: Any) -> str:
 def serving(model: TrainedDecoder, limits: Limits = Limits()) -> Iterator[Client]:
     socket, _ = listen("127.0.0.1", 0)
     app = make_app(model, "tiny", "127.0.0.1", limits)
-    server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", http=Impatient, ws="none", log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     with socket:
         thread.start()
