@@ -34,7 +34,8 @@ from biomechjax.provenance import git_commit
 from biomechjax.training import integrity
 from biomechjax.training.step import TrainState
 
-LAYOUT = 1  # of the folder
+LAYOUT = 1  # of the folder of a training
+KINDS = "tokenizer", "decoder"
 # How a run is computed on what there is, and what it does about a bad step, and not which run it is.
 OF_DEVICES = ("experiment.train.accumulate", "experiment.train.bad_steps")
 
@@ -71,7 +72,7 @@ def read_config(folder: Path | str, kind: str | None = None) -> dict[str, Any]:
         ) from e
     if kind and found != kind:
         raise InputError(f"{folder}: a {found} checkpoint; expected a {kind} checkpoint")
-    if config.get("layout") != LAYOUT:
+    if found in KINDS and config.get("layout") != LAYOUT:
         raise InputError(
             f"{path}: layout {config.get('layout')!r}; this version reads {LAYOUT}. Use the version that wrote it "
             f"(commit {config.get('git_commit')}), or train again"

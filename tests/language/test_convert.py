@@ -130,7 +130,7 @@ def test_a_trained_decoder_reads_movements_in_transformers(decoder: Path, tmp_pa
 def test_other_folders_are_refused(tmp_path: Path, base: Path, source: Path):
     with pytest.raises(ValueError, match="config.json"):
         load_base(tmp_path)
-    (tmp_path / "config.json").write_text('{"kind": "tokenizer"}')
+    (tmp_path / "config.json").write_text('{"kind": "tokenizer", "layout": 1}')
     with pytest.raises(ValueError, match="neither a base folder nor a Hugging Face model"):
         load_base(tmp_path)
     with pytest.raises(ValueError, match="a tokenizer checkpoint; expected a base or a decoder checkpoint"):
