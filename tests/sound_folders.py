@@ -219,7 +219,14 @@ def write_checkpoint(folder: Path, format: MotionFormat = tiny.FORMAT, adapted: 
     adapt = AdaptConfig(lora=LORA, row_start="covariance")
     experiment = DecoderExperiment(TrainConfig(1, 2, 0.1), row_length=256, adapt=adapt)
     about = {"decoder": dataclasses.asdict(config), "experiment": dataclasses.asdict(experiment)}
-    run = {"kind": "decoder", "cohort": "nobody", "simulated": True, "train_participants": {"nobody": []}, **about}
+    run = {
+        "layout": 1,
+        "kind": "decoder",
+        "cohort": "nobody",
+        "simulated": True,
+        "train_participants": {"nobody": []},
+        **about,
+    }
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(run))
     vocabulary.save(folder / "vocabulary")
