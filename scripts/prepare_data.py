@@ -18,6 +18,7 @@ from biomechjax.cohort.ui_prmd import prepare_ui_prmd
 from biomechjax.command import parse, run
 from biomechjax.errors import InputError
 from biomechjax.evaluation.groups import GROUPINGS
+from biomechjax.motion.bids_motion import FORMAT
 from biomechjax.tasks.registry import TASKS
 
 
@@ -72,7 +73,9 @@ def main() -> None:
     if args.format and args.source not in ("table", "bids"):
         raise InputError(f"--format is for --source table and bids, not for {args.source}")
     if (args.keep_ids or args.salt or args.keep or args.name) and args.source not in ("table", "bids"):
-        raise InputError(f"--keep-ids, --salt, --keep and --name are for --source table and bids, not for {args.source}")
+        raise InputError(
+            f"--keep-ids, --salt, --keep and --name are for --source table and bids, not for {args.source}"
+        )
     if args.keep_ids and args.salt:
         raise InputError("--keep-ids and --salt: give one of them")
     if args.split and args.test_participants:
@@ -102,7 +105,8 @@ def main() -> None:
     asked = {task.label for task in TASKS} | {*GROUPINGS}
     if isinstance(division, LeaveOut):
         asked.add(division.column)
-    salt = None if args.keep_ids else read_salt(args.salt) if args.salt else new_salt()
+    ours = args.source == "bids" and (args.input / FORMAT).is_file()  # a cohort, to be divided anew
+    salt = read_salt(args.salt) if args.salt else None if args.keep_ids or ours else new_salt()
     keep = frozenset(filter(None, map(str.strip, args.keep.split(","))))
     with Progress(transient=True) as bar:
         task = bar.add_task("reading recordings", total=None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from biomechjax.cohort.prepared import Prepared, Progress, check_format, head
-from biomechjax.cohort.privacy import Privacy, pseudonym
+from biomechjax.cohort.privacy import SALT_FILE, Privacy, new_salt, pseudonym, read_salt
 from biomechjax.cohort.splits import SPLITS, Division, LastFifth, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
@@ -48,10 +48,11 @@ def prepare_bids(
         out: the cohort folder to make.
         format: of the cohort, a name or .toml file; else that in the folder's motion_format.json, else canonical. A
             folder without motion_format.json is read in it too.
-        division: whom to test on, by the ids and columns of participants.tsv; the others train. None for the folder's own
-            column `split`, or without one the last fifth.
+        division: whom to test on, by the ids and columns of participants.tsv; the others train. None for the folder's
+            own column `split`, or without one the last fifth.
         progress: called while the files are looked at, then while participants are written.
-        privacy: what of the folder stands in the cohort; None for pseudonyms of a new salt.
+        privacy: what of the folder stands in the cohort; None for pseudonyms of a new salt, or of a cohort folder for
+            all that is there. A cohort folder that gets no other salt keeps its columns, and the salt it has.
 
     Raises:
         InputError: the folder or its participants.tsv is unreadable, a split is unknown, no recording is left, the
@@ -59,18 +60,18 @@ def prepare_bids(
     """
     root = Path(input)
     description = _json(root / "dataset_description.json")
-    privacy = privacy or Privacy()
+    ours = (root / FORMAT).is_file()
+    privacy = privacy or Privacy(None if ours else new_salt())
     with _hiding_ids(privacy):
         people = _participants(root / "participants.tsv")
         scans = _scans(root)
     ids = privacy.ids(people)
     cells = [{c: v for c, v in row.items() if c not in NO_LABELS} for row in (*people.values(), *scans.values())]
     sessions = [{"session": match[2]} for file in scans if (match := _FILE.fullmatch(file.name)) and match[2]]
-    dropped = privacy.dropped([*cells, *sessions], ids)
+    dropped = {} if ours and privacy.salt is None else privacy.dropped([*cells, *sessions], ids)
     own, target = _formats(root, format)
     present = dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
     files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
-    turn_knees = not (root / FORMAT).is_file()
     heads: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
     left_out: list[tuple[str, str]] = []
@@ -80,7 +81,7 @@ def prepare_bids(
             if file not in present:
                 raise InputError("absent, though scans.tsv lists it")
             labels[which] = _labels(file, ids, scans)
-            heads[which] = head(read_bids_motion(file, own, turn_knees))
+            heads[which] = head(read_bids_motion(file, own, turn_knees=not ours))
         except InputError as e:
             left_out.append((which, str(e)))
         if progress:
@@ -101,7 +102,7 @@ def prepare_bids(
         for which in usable:
             if labels[which]["participant_id"] == participant["participant_id"]:
                 about = {c: v for c, v in labels[which].items() if c not in ("participant_id", "tracksys", *dropped)}
-                recording = to_format(read_bids_motion(root / which, own, turn_knees), target)
+                recording = to_format(read_bids_motion(root / which, own, turn_knees=not ours), target)
                 yield about | ({"tracking_system": labels[which]["tracksys"]} if several else {}), recording
 
     write_cohort(
@@ -116,7 +117,9 @@ def prepare_bids(
         # Texts of others may say anything; of these only a folder's of pseudonyms stay.
         columns={} if privacy.salt else _json(root / "participants.json") | _json(root / "scans.json"),
         splits_by=splits_by or ("as given" if privacy.salt else description.get("SplitsBy")),
-        salt=privacy.salt,
+        salt=read_salt(root / SALT_FILE)
+        if ours and not privacy.salt and (root / SALT_FILE).is_file()
+        else privacy.salt,
     )
     notes = {privacy.hidden(note): count for note, count in notes.items()}
     return Prepared(len(usable), target, left_out, notes, dropped)
@@ -208,6 +211,8 @@ def _labels(file: Path, ids: Mapping[str, str], scans: Mapping[Path, Mapping[str
         raise InputError(f"participant {person} is not in participants.tsv")
     if file not in scans and any(file.parent.parent.glob("*_scans.tsv")):
         raise InputError("the scans.tsv of its folder does not list it")
-    about = {"participant_id": ids[person], "tracksys": system, "task": task} | ({"session": session} if session else {})
+    about = {"participant_id": ids[person], "tracksys": system, "task": task} | (
+        {"session": session} if session else {}
+    )
     row = scans.get(file, {})
     return about | {c: None if v == ABSENT else v for c, v in row.items() if c not in ("filename", *about)}

@@ -1,8 +1,8 @@
 """What of a source of recordings may stand in a cohort: pseudonyms in place of ids, no dates, no free text.
 
-A pseudonym is HMAC-SHA256 (RFC 2104) of the id under a random salt, shortened. Who has the salt can find the pseudonym of
-an id, and so try every name they can think of; who has not can do neither. The salt lies in the cohort folder and goes
-nowhere from there.
+A pseudonym is HMAC-SHA256 (RFC 2104) of the id under a random salt, shortened. Who has the salt can find the pseudonym
+of an id, and so try every name they can think of; who has not can do neither. The salt lies in the cohort folder and
+goes nowhere from there.
 """
 
 import dataclasses
@@ -109,8 +109,8 @@ class Privacy:
         name, count = Counter(found.values()).most_common(1)[0] if found else ("", 1)
         if count > 1:
             raise InputError(
-                f"{count} participants become {name}: their ids differ only in case or punctuation; write the id of one "
-                "person in one way. If they are several people, rename one"
+                f"{count} participants become {name}: their ids differ only in case or punctuation; write the id of "
+                "one person in one way. If they are several people, rename one"
             )
         return found
 

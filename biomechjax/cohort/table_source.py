@@ -57,8 +57,8 @@ def prepare_table(
         out: the cohort folder to make.
         format: name or .toml file of the cohort's motion format; else that of the recordings if it is one, else
             canonical.
-        division: whom to test on, by the ids and label columns of the table; the others train. None for the table's column
-            `split`, or without one the last fifth.
+        division: whom to test on, by the ids and label columns of the table; the others train. None for the table's
+            column `split`, or without one the last fifth.
         progress: called while the files are looked at, then while participants are written.
         privacy: what of the table stands in the cohort; None for pseudonyms of a new salt.
 
