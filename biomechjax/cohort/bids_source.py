@@ -27,6 +27,7 @@ from biomechjax.motion.tsv import ABSENT, read_table
 
 NO_LABELS = ("participant_id", "filename", "split")
 _PERSON = re.compile(r"sub-[a-zA-Z0-9]+")
+_SESSION = re.compile(r"ses-[a-zA-Z0-9]+")
 _FILE = re.compile(
     r"(sub-[a-zA-Z0-9]+)(?:_ses-([a-zA-Z0-9]+))?_task-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?"
     r"_tracksys-([a-zA-Z0-9]+)(?:_acq-[a-zA-Z0-9]+)?(?:_run-\d+)?_motion\.tsv"
@@ -111,7 +112,7 @@ def prepare_bids(
         simulated=bool(description.get("Simulated", False)),
         format=target,
         tracking_system="several" if several else systems.pop(),
-        participants=[{"participant_id": p} | row for p, row in rows.items()],
+        participants=[{"participant_id": p} | rows[p] for p in privacy.in_order(rows)],
         trials=trials_of,
         progress=progress,
         # Texts of others may say anything; of these only a folder's of pseudonyms stay.
@@ -135,8 +136,10 @@ def _hiding_ids(privacy: Privacy) -> Iterator[None]:
 
 
 def _without_ids(text: str, privacy: Privacy) -> str:
-    salt = privacy.salt
-    return text if salt is None else _PERSON.sub(lambda match: pseudonym(salt, match[0]), text)
+    """A message without ids, and without sessions, which may be dates."""
+    if (salt := privacy.salt) is None:
+        return text
+    return _SESSION.sub("ses-...", _PERSON.sub(lambda match: pseudonym(salt, match[0]), text))
 
 
 def _hidden(reason: str, file: Path, privacy: Privacy) -> str:

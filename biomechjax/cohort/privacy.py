@@ -114,6 +114,10 @@ class Privacy:
             )
         return found
 
+    def in_order(self, people: Iterable[str]) -> list[str]:
+        """What participants are called, in the order of the cohort: that of the source says something of names."""
+        return list(people) if self.salt is None else sorted(people)
+
     def division(self, division: Division | None) -> Division | None:
         """The rule by what participants are called in the cohort."""
         if self.salt is None or not isinstance(division, Listed):

@@ -70,7 +70,7 @@ def prepare_table(
     input = Path(input)
     privacy = privacy or Privacy()
     lines = _read_lines(input)
-    dropped = _pseudonymise(lines, input, privacy)
+    order, dropped = _pseudonymise(lines, input, privacy)
     division = privacy.division(division)
     splits = _splits(lines, input) if division is None else {}
     rows = {_name(number, row, privacy): row for number, row in lines.items()}
@@ -84,7 +84,7 @@ def prepare_table(
     of: dict[str, list[str]] = {}
     for which in kept:
         of.setdefault(rows[which]["participant"], []).append(which)
-    people = sorted(of)
+    people = [person for person in order if person in of]
     ids = _ids(people, input)
     splits_by = "as given" if splits else str(division or LastFifth())
     if not splits:
@@ -106,7 +106,7 @@ def prepare_table(
         simulated=False,
         format=target,
         tracking_system="table",
-        participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
+        participants=[{"participant_id": ids[p], "split": splits[p]} for p in privacy.in_order(people)],
         trials=trials_of,
         progress=progress,
         splits_by=splits_by,
@@ -117,10 +117,10 @@ def prepare_table(
     return Prepared(len(kept), target, sorted(left_out, key=lambda x: order[x[0]]), notes, dropped)
 
 
-def _pseudonymise(lines: dict[int, dict[str, str]], path: Path, privacy: Privacy) -> dict[str, str]:
-    """Calls the participants of the lines, in place, what the cohort calls them; returns the columns that do not stay,
-    with reasons."""
-    people = list(dict.fromkeys(row["participant"] for row in lines.values() if "participant" in row))
+def _pseudonymise(lines: dict[int, dict[str, str]], path: Path, privacy: Privacy) -> tuple[list[str], dict[str, str]]:
+    """Calls the participants of the lines, in place, what the cohort calls them; returns them in the order of their
+    ids, and the columns that do not stay, with reasons."""
+    people = sorted({row["participant"] for row in lines.values() if "participant" in row})
     labels = [{c: v for c, v in row.items() if c not in NO_LABELS} for row in lines.values()]
     dropped = privacy.dropped(labels, people)
     try:
@@ -130,7 +130,7 @@ def _pseudonymise(lines: dict[int, dict[str, str]], path: Path, privacy: Privacy
     for row in lines.values():
         if "participant" in row:
             row["participant"] = ids[row["participant"]]
-    return dropped
+    return list(ids.values()), dropped
 
 
 def _name(number: int, row: Mapping[str, str], privacy: Privacy) -> str:
