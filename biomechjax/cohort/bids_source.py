@@ -67,12 +67,12 @@ def prepare_bids(
         people = _participants(root / "participants.tsv")
         scans = _scans(root)
     ids = privacy.ids(people)
-    cells = [{c: v for c, v in row.items() if c not in NO_LABELS} for row in (*people.values(), *scans.values())]
-    sessions = [{"session": match[2]} for file in scans if (match := _FILE.fullmatch(file.name)) and match[2]]
-    dropped = {} if ours and privacy.salt is None else privacy.dropped([*cells, *sessions], ids)
     own, target = _formats(root, format)
     present = dict.fromkeys(sorted(root.glob("sub-*/**/*_motion.tsv")))
     files = dict.fromkeys(f for f in scans if f.name.endswith("_motion.tsv")) | present
+    cells = [{c: v for c, v in row.items() if c not in NO_LABELS} for row in (*people.values(), *scans.values())]
+    sessions = [{"session": match[2]} for file in files if (match := _FILE.fullmatch(file.name)) and match[2]]
+    dropped = {} if ours and privacy.salt is None else privacy.dropped([*cells, *sessions], ids)
     heads: dict[str, Recording] = {}
     labels: dict[str, dict[str, Any]] = {}
     left_out: list[tuple[str, str]] = []

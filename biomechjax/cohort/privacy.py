@@ -157,7 +157,7 @@ class Privacy:
         if not self.hides_files:
             return text
         for name in sorted(filter(None, names), key=len, reverse=True):
-            text = text.replace(name, "the file")
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?![^\W_])", "the file", text)
         text = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", text)
         return re.sub(r"[^\s:,;()'\"]+:(?=[^\s:])", "", text)  # the person before a marker, as in Ann:LASI
 

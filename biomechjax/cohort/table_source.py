@@ -70,7 +70,7 @@ def prepare_table(
     input = Path(input)
     privacy = privacy or Privacy()
     lines = _read_lines(input)
-    order, dropped = _pseudonymise(lines, input, privacy)
+    by_source, dropped = _pseudonymise(lines, input, privacy)
     division = privacy.division(division)
     splits = _splits(lines, input) if division is None else {}
     rows = {_name(number, row, privacy): row for number, row in lines.items()}
@@ -84,7 +84,7 @@ def prepare_table(
     of: dict[str, list[str]] = {}
     for which in kept:
         of.setdefault(rows[which]["participant"], []).append(which)
-    people = [person for person in order if person in of]
+    people = [person for person in by_source if person in of]
     ids = _ids(people, input)
     splits_by = "as given" if splits else str(division or LastFifth())
     if not splits:
@@ -141,9 +141,11 @@ def _name(number: int, row: Mapping[str, str], privacy: Privacy) -> str:
 
 def _names(row: Mapping[str, str], folder: Path) -> list[str]:
     """What a message may call the recording of a line."""
-    path = folder / row.get("file", "")
+    if "file" not in row:
+        return []
+    path = folder / row["file"]
     stem = path.name.removesuffix("_motion.tsv")
-    return [str(path.resolve()), str(path), row.get("file", ""), path.name, stem, row.get("array", "")]
+    return [str(path.resolve()), str(path), row["file"], path.name, stem, row.get("array", "")]
 
 
 def _read(row: Mapping[str, str], folder: Path) -> Recording:

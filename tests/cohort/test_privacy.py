@@ -266,6 +266,21 @@ def test_a_cohort_that_is_divided_anew_keeps_its_people(laboratory, tmp_path: Pa
     assert not a.participants.keys() & Cohort.load(tmp_path / "other").participants.keys()
 
 
+def test_sessions_of_a_folder_without_tables_of_scans_are_looked_at_too(tmp_path: Path):
+    bids = planted.lay_out_bids(tmp_path / "in")
+    for table in bids.rglob("*_scans.tsv"):
+        table.unlink()
+    prepared = prepare_bids(bids, tmp_path / "out", str(bids / "walker.toml"))
+    assert prepared.written == 6 and prepared.dropped["session"] == "it holds dates"
+    assert found_below(tmp_path / "out") == {}
+
+
+def test_messages_keep_their_other_words():
+    assert Privacy().hidden("no/a.csv: line 2: a 'b' cat", "no/a.csv", "a.csv") == "the file: line 2: a '...' cat"
+    assert Privacy().hidden("x: mac.csv and Ann:LASI_motion", "ac.csv") == "x: mac.csv and LASI_motion"
+    assert Privacy().hidden("sub_a_channels.tsv is not there", "sub_a") == "the file_channels.tsv is not there"
+
+
 def test_ids_that_are_pseudonyms_stay_but_dates_do_not(laboratory, tmp_path: Path):
     cohort = Cohort.load(prepare("bids", laboratory, tmp_path / "out", "--keep-ids", "--name", "a study"))
     assert set(cohort.participants) == {f"sub-{name}" for name in IN_NAMES} and cohort.name == "a study"
