@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 RUFF_PATHS := biomechjax scripts configs tests
+AUDIT := build/audit
+LOCKED := requirements/py311.txt
 
-.PHONY: quickstart test test-all lint clean-quickstart
+.PHONY: quickstart test test-all lint audit lock clean-quickstart
 
 quickstart: $(RUN)/eval/metrics.json
 
@@ -44,7 +46,26 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
+# With Python 3.11 on Linux the packages that the lock names, by their hashes; elsewhere the newest that fit.
 # The torch of the parity tests comes as a CPU build where there is one; without it those tests skip.
-$(VENV)/installed-tests: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+$(VENV)/installed-tests: pyproject.toml $(LOCKED) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	if $(BIN)/python -c 'import platform, sys; sys.exit((*sys.version_info[:2], sys.platform, platform.machine()) != (3, 11, "linux", "x86_64"))'; \
+	then $(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKED) && $(BIN)/python -m pip install --quiet --no-deps -e .; \
+	else $(BIN)/python -m pip install --quiet -e '.[dev]'; fi
+	touch $(VENV)/installed $@
+
+# Licences and known vulnerabilities of what the tests run with, looked at from an environment of its own.
+audit: $(VENV)/installed-tests $(AUDIT)/installed
+	$(AUDIT)/bin/python .ci/packages.py --python $(BIN)/python --locked $(LOCKED)
+$(AUDIT)/installed: requirements/audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --require-hashes -r $<
 	touch $@
+
+# The newest versions, for Python 3.11 on Linux; then run all tests.
+COMPILE = $(AUDIT)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --prerelease disallow \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
+lock: $(AUDIT)/installed
+	$(COMPILE) --extra dev --output-file $(LOCKED) pyproject.toml
+	$(COMPILE) --output-file requirements/audit.txt requirements/audit.in

@@ -25,12 +25,14 @@ class Prepared:
         left_out: (which, reason) of each recording that is not.
         notes: what readers decided or dropped, with the number of written recordings it holds for; of notes that differ
             in numbers only the first.
+        dropped: label columns that are not in the cohort, with the reason.
     """
 
     written: int
     format: MotionFormat
     left_out: list[tuple[str, str]]
     notes: dict[str, int]
+    dropped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def head(recording: Recording) -> Recording:

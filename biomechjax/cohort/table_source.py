@@ -5,7 +5,7 @@
 
 `file` is relative to the table and stays below its folder. `array`, `rate_hz`, `duration_s`, `format`, `unit` and
 `unit_m` say what a file does not (see `ReadOptions`), `split` is train, validation or test, and every other column is a
-label. Cells that are empty or n/a are absent.
+label, if `privacy.py` lets it stay. Cells that are empty or n/a are absent.
 """
 
 import csv
@@ -22,6 +22,7 @@ from biomechjax.cohort.prepared import (
     common_format,
     head,
 )
+from biomechjax.cohort.privacy import Privacy
 from biomechjax.cohort.splits import SPLITS, Division, LastFifth, divide
 from biomechjax.cohort.writing import write_cohort
 from biomechjax.errors import InputError
@@ -34,6 +35,7 @@ from biomechjax.motion.tsv import ABSENT
 REQUIRED = ("file", "participant", "task")
 OPTIONS = tuple(f.name for f in dataclasses.fields(ReadOptions))
 NUMBERS = ("rate_hz", "duration_s", "unit_m")
+NO_LABELS = (*REQUIRED, *OPTIONS, "split")
 RESERVED = ("filename", "participant_id", "source_file")  # columns that the cohort writes itself
 
 
@@ -43,6 +45,7 @@ def prepare_table(
     format: str | None = None,
     division: Division | None = None,
     progress: Progress | None = None,
+    privacy: Privacy | None = None,
 ) -> Prepared:
     """Writes the recordings of a table as a cohort of one motion format.
 
@@ -54,9 +57,10 @@ def prepare_table(
         out: the cohort folder to make.
         format: name or .toml file of the cohort's motion format; else that of the recordings if it is one, else
             canonical.
-        division: whom to test on, by the names and columns of the table; the others train. None for the table's column
-            `split`, or without one the last fifth.
+        division: whom to test on, by the ids and label columns of the table; the others train. None for the table's
+            column `split`, or without one the last fifth.
         progress: called while the files are looked at, then while participants are written.
+        privacy: what of the table stands in the cohort; None for pseudonyms of a new salt.
 
     Raises:
         InputError: the table is unreadable or lacks a column, a participant is in two splits or has none while others
@@ -64,50 +68,84 @@ def prepare_table(
             left, or `out` exists.
     """
     input = Path(input)
+    privacy = privacy or Privacy()
     lines = _read_lines(input)
+    by_source, dropped = _pseudonymise(lines, input, privacy)
+    division = privacy.division(division)
     splits = _splits(lines, input) if division is None else {}
-    rows = {_name(number, row): row for number, row in lines.items()}
+    rows = {_name(number, row, privacy): row for number, row in lines.items()}
     left_out: list[tuple[str, str]] = []
     heads = _read_heads(rows, input.parent, left_out, progress)
     target = common_format(list(heads.values()), format)
     kept, notes = check_format(heads, target, left_out)
+    left_out = [(which, privacy.hidden(reason, *_names(rows[which], input.parent))) for which, reason in left_out]
     if not kept:
         raise InputError(f"{input}: none of {len(lines)} lines could be used; the first: {': '.join(left_out[0])}")
     of: dict[str, list[str]] = {}
     for which in kept:
         of.setdefault(rows[which]["participant"], []).append(which)
-    people = sorted(of)
+    people = [person for person in by_source if person in of]
     ids = _ids(people, input)
     splits_by = "as given" if splits else str(division or LastFifth())
-    splits = splits or divide(_known_of(people, lines.values()), division or LastFifth())
+    if not splits:
+        known = _known_of(people, lines.values())
+        stay = {p: {c: v for c, v in row.items() if c not in (*REQUIRED, *dropped)} for p, row in known.items()}
+        splits = divide(stay, division or LastFifth())
     person_of = {i: p for p, i in ids.items()}
 
     def trials_of(participant: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Recording]]:
         for which in of[person_of[participant["participant_id"]]]:
             row = rows[which]
-            labels = {c: v for c, v in row.items() if c not in (*REQUIRED, *OPTIONS, "split")}
-            yield (
-                {"task": bids_label(row["task"]), **labels, "source_file": row["file"]},
-                to_format(_read(row, input.parent), target),
-            )
+            labels = {c: v for c, v in row.items() if c not in (*NO_LABELS, *dropped)}
+            source = {"source_file": row["file"]} if "file" in privacy.keep else {}
+            yield {"task": bids_label(row["task"]), **labels, **source}, to_format(_read(row, input.parent), target)
 
     write_cohort(
         out,
-        name=input.stem,
+        name=privacy.cohort_name(input.stem),
         simulated=False,
         format=target,
         tracking_system="table",
-        participants=[{"participant_id": ids[p], "split": splits[p]} for p in people],
+        participants=[{"participant_id": ids[p], "split": splits[p]} for p in privacy.in_order(people)],
         trials=trials_of,
         progress=progress,
         splits_by=splits_by,
+        salt=privacy.salt,
     )
     order = {which: i for i, which in enumerate(rows)}
-    return Prepared(len(kept), target, sorted(left_out, key=lambda x: order[x[0]]), notes)
+    notes = {privacy.hidden(note): count for note, count in notes.items()}
+    return Prepared(len(kept), target, sorted(left_out, key=lambda x: order[x[0]]), notes, dropped)
 
 
-def _name(number: int, row: Mapping[str, str]) -> str:
+def _pseudonymise(lines: dict[int, dict[str, str]], path: Path, privacy: Privacy) -> tuple[list[str], dict[str, str]]:
+    """Calls the participants of the lines, in place, what the cohort calls them; returns them in the order of their
+    ids, and the columns that do not stay, with reasons."""
+    people = sorted({row["participant"] for row in lines.values() if "participant" in row})
+    labels = [{c: v for c, v in row.items() if c not in NO_LABELS} for row in lines.values()]
+    dropped = privacy.dropped(labels, people)
+    try:
+        ids = privacy.ids(people)
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from e
+    for row in lines.values():
+        if "participant" in row:
+            row["participant"] = ids[row["participant"]]
+    return list(ids.values()), dropped
+
+
+def _name(number: int, row: Mapping[str, str], privacy: Privacy) -> str:
+    if privacy.hides_files:
+        return f"line {number}"
     return ", ".join([f"line {number}", row.get("file", "no file"), *([row["array"]] if "array" in row else [])])
+
+
+def _names(row: Mapping[str, str], folder: Path) -> list[str]:
+    """What a message may call the recording of a line."""
+    if "file" not in row:
+        return []
+    path = folder / row["file"]
+    stem = path.name.removesuffix("_motion.tsv")
+    return [str(path.resolve()), str(path), row["file"], path.name, stem, row.get("array", "")]
 
 
 def _read(row: Mapping[str, str], folder: Path) -> Recording:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from biomechjax.atomic import new_folder, resumed_folder
+from biomechjax.cohort.privacy import SALT_FILE, write_salt
 from biomechjax.cohort.splits import SPLITS
 from biomechjax.cohort.tables import write_matrix, write_table
 from biomechjax.errors import InputError
@@ -19,6 +20,7 @@ from biomechjax.motion.recording import Recording
 from biomechjax.workers import mapping
 
 BIDS_VERSION = "1.9.0"  # the first with the Motion extension
+BIDS_IGNORE = ".bidsignore"
 STAGING = ".staging"  # participants while they are written, and the rows of those who are
 
 Row = Mapping[str, Any]
@@ -39,6 +41,7 @@ def write_cohort(
     progress: Callable[[int, int], None] | None = None,
     resume_key: str | None = None,
     splits_by: str | None = None,
+    salt: bytes | None = None,
 ) -> None:
     """Writes a cohort; `out` appears whole or not at all.
 
@@ -59,6 +62,7 @@ def write_cohort(
             hidden folder beside `out`) when the process ends before its time, and a later call with the same key goes
             on after them; without one, nothing stays.
         splits_by: how people were divided, for dataset_description.json.
+        salt: of the participants' pseudonyms, for a file that only its owner can read.
 
     Raises:
         InputError: `out` exists, a participant stands twice or has an unknown split, a task or tracking system is not
@@ -81,6 +85,10 @@ def write_cohort(
         person_columns = list(dict.fromkeys(["participant_id", "split", *(c for row in participants for c in row)]))
         write_table(root / "participants.tsv", person_columns, participants)
         _describe(root, name, simulated, splits_by, format, columns or {}, person_columns, trial_columns)
+        if salt is not None:
+            write_salt(root / SALT_FILE, salt)
+            with (root / BIDS_IGNORE).open("a") as file:
+                file.write(f"{SALT_FILE}\n")
         shutil.rmtree(root / STAGING)
 
 
@@ -192,7 +200,7 @@ def _describe(
     } | ({"SplitsBy": splits_by} if splits_by else {})
     _write_json(root / "dataset_description.json", description)
     _write_json(root / "motion_format.json", _finite_limits(format.to_dict()))
-    (root / ".bidsignore").write_text("motion_format.json\n")  # ours alone; BIDS asks to name such files here
+    (root / BIDS_IGNORE).write_text("motion_format.json\n")  # ours alone; BIDS asks to name such files here
     split = {"Description": "part of the data the participant belongs to", "Levels": {s: s for s in SPLITS}}
     known = {"split": split} | {c: dict(d) for c, d in columns.items()}
     _write_json(root / "participants.json", {c: known[c] for c in person_columns if c in known})

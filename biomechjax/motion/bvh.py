@@ -144,7 +144,7 @@ def _hierarchy(path: Path, lines: list[str]) -> list[_Joint]:
             raise InputError(f"{path}: line {number}: a second ROOT; expected one person; keep one of them")
         if len(above) >= DEEPEST or len(joints) >= MOST_JOINTS:
             raise InputError(f"{path}: line {number}: more than {DEEPEST} joints in a chain or {MOST_JOINTS} in all")
-        name = _next(path, words)[1]
+        name = _next(path, words)[1].rpartition(":")[2]  # without whose joint it is, as in Ann:Hips
         for expected in ("{", "OFFSET"):
             _expect(path, words, expected)
         offset = np.array([_number(path, *_next(path, words)) for _ in range(3)])

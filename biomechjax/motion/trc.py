@@ -80,7 +80,8 @@ def read_trc(path: Path | str) -> Recording:
     missing = [key for key in KEYS if key not in header]
     if missing:
         raise InputError(f"{path}: line 2: no value for {', '.join(missing)}; export the trial again")
-    names = [cell.strip() for cell in lines[3].split("\t")[2:] if cell.strip()]
+    # A prefix, as in Ann:LASI, is whose marker it is, and no part of its name.
+    names = [cell.strip().rpartition(":")[2] for cell in lines[3].split("\t")[2:] if cell.strip()]
     if header["NumMarkers"] != str(len(names)) or not names:
         raise InputError(f"{path}: line 4: {len(names)} marker names; the header says {header['NumMarkers']}")
     if header["Units"].lower() not in METRES:

@@ -1,18 +1,22 @@
 """BIDS folders of other programs become ours: units and names are converted, what is left out is listed."""
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from biomechjax.cohort.bids_source import prepare_bids
+from biomechjax.cohort import bids_source
 from biomechjax.cohort.folder import Cohort, write_cohort
+from biomechjax.cohort.privacy import Privacy
 from biomechjax.cohort.splits import LeaveOut, Listed
 from biomechjax.errors import InputError
 from biomechjax.motion.format import load_format
 from biomechjax.motion.recording import Recording
 
+# Ids stay as they are, so that they can be told apart; test_privacy.py has pseudonyms.
+prepare_bids = functools.partial(bids_source.prepare_bids, privacy=Privacy(None, keep=frozenset({"session"})))
 FRAMES, RATE = 80, 50.0
 KNEE = np.deg2rad(-30 + 20 * np.cos(np.arange(FRAMES) / 8))
 HEIGHT = 0.9 + 0.02 * np.sin(np.arange(FRAMES) / 4)

@@ -1,6 +1,7 @@
 """A table of trials becomes a cohort: every line is either in it or listed with its reason."""
 
 import csv
+import functools
 import weakref
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from biomechjax.cohort import table_source
 from biomechjax.cohort.folder import Cohort
 from biomechjax.cohort.prepared import bids_label
+from biomechjax.cohort.privacy import Privacy
 from biomechjax.cohort.splits import LeaveOut, Listed
-from biomechjax.cohort.table_source import prepare_table
 from biomechjax.errors import InputError
 from biomechjax.motion.readers import read_recording
 
+# Ids and files stay as they are, so that they can be told apart; test_privacy.py has pseudonyms.
+prepare_table = functools.partial(table_source.prepare_table, privacy=Privacy(None, keep=frozenset({"file"})))
 FRAMES = 60
 TIME = np.arange(FRAMES) / 30
 TOML = """name = "leg"
