@@ -162,7 +162,7 @@ class Privacy:
         return re.sub(r"[^\s:,;()'\"]+:(?=[^\s:])", "", text)  # the person before a marker, as in Ann:LASI
 
 
-def _reason(column: str, cells: Collection[str], known: bool, ids: Collection[str]) -> str | None:
+def _reason(column: str, cells: Collection[str], known: bool, ids: set[str]) -> str | None:
     """Why a column does not stay; None where it does."""
     if any(_DATE.search(c) for c in cells):
         return "it holds dates"
