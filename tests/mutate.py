@@ -367,6 +367,7 @@ def _start(said: Path) -> tuple[multiprocessing.process.BaseProcess, Connection]
     worker = multiprocessing.get_context("spawn").Process(target=_work, args=(there, said), daemon=True)
     worker.start()
     there.close()
+    here.recv()  # what it imports is not the time of a file
     return worker, here
 
 
@@ -379,6 +380,7 @@ def _work(connection: Connection, said: Path) -> None:
     forbidden: list[str] = []
     sys.addaudithook(lambda event, arguments: _watch(event, arguments, forbidden))
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    connection.send("ready")
     while True:
         path, read, names, is_limited = connection.recv()
         forbidden.clear()  # of what came here itself

@@ -115,7 +115,7 @@ TOKENS, CONFIG = "tokenizer.json", "config.json"
         ("table of trials", text_of("trials.csv", b"w", b"w" * 300), "trials.csv: none of 4 lines could be used"),
         (FIT, record(views=[[10**6]], paces=[1.0]), f"{TEST}{ENDING}: trial-05: views that are not of codes"),
         (FIT, record(views=[[0.5]]), f"{TEST}{ENDING}: not a record"),
-        (FIT, record(summary=[1.0]), "33 numbers of summary"),
+        (FIT, record(summary=[1.0]), "4 C . 1 numbers of summary"),
         (FIT, record(labels={"a": [1]}), "labels; expected text or numbers"),
         (FIT, record(paces=[1.0, float("nan")]), "finite numbers"),
         (FIT, to(f"{TEST}.jsonl", b'{"participant": "a", "x": ' + DEEP), "not a record"),

@@ -346,8 +346,8 @@ def _check_arrays(
     found = {name: array.shape for name, array in arrays.items()}
     if wrong := sorted(dict(found.items() ^ expected.items())):
         raise InputError(f"{wrong[0]} is {found.get(wrong[0])}; its config calls for {expected.get(wrong[0])}")
-    if other := [name for name, array in arrays.items() if array.dtype != np.float32]:
-        raise InputError(f"{other[0]} is of {arrays[other[0]].dtype}; expected float32")
+    if other := [name for name, array in arrays.items() if array.dtype.kind != "f"]:
+        raise InputError(f"{other[0]} is of {arrays[other[0]].dtype}; expected floating point")
     if not np.isfinite(arrays["mean"]).all() or not ((arrays["std"] > 0) & np.isfinite(arrays["std"])).all():
         raise InputError("mean and std; expected finite numbers, std above 0")
     if common is not None and (common.shape != (size,) or common.dtype != bool):

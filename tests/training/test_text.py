@@ -32,7 +32,7 @@ def trained(records_folder, tmp_path_factory):
         patch.setattr(training, "fit", lambda *args, **_: seen.append((args[1], next(args[3]))))
         training.train_decoder(EXPERIMENT, [records_folder], out)
         params, batch = seen[0]
-        patch.setattr(opened, "restore_params", lambda _: params)
+        patch.setattr(opened, "restore_params", lambda *_: params)
         return opened.TrainedDecoder.load(out), batch
 
 
