@@ -57,6 +57,7 @@ def whole(two, tmp_path_factory):
     return out, train_tokenizer(EXPERIMENT, [c.path for c in two], out)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_never_stopped(two, whole, tmp_path, monkeypatch):
     place, steps = Runner.place_batch, []
 

@@ -90,6 +90,7 @@ def test_a_batch_in_parts_is_one_batch(parts):
         np.testing.assert_array_equal(b, a)
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_takes_the_memory_of_one():
     """Of what is computed and not kept: activations of 32 rows, or of 4 beside a second gradient."""
     config, params, optimizer = tiny.decoder_config(), tiny.decoder_params(), make_optimizer(TRAIN)
