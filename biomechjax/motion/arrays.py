@@ -114,7 +114,7 @@ def _rate(given: float | None, frequency: float | None, path: Path) -> float:
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as e:
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as e:
         raise InputError(f"{path}: no .npz archive: {e}") from e
 
 

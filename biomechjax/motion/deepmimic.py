@@ -50,7 +50,9 @@ def read_deepmimic(path: Path, options: ReadOptions) -> Recording:
         quaternion = frames[:, [first + 1, first + 2, first + 3, first]]
         if (np.linalg.norm(quaternion, axis=1) < 0.5).any():
             raise InputError(f"{path}: columns {first} to {first + 3} are no rotations")
-        angles = np.unwrap(Rotation.from_quat(quaternion).as_euler("ZXY"), axis=0)
+        # Where two of its axes meet a triple is left out below.
+        triple = Rotation.from_quat(quaternion).as_euler("ZXY", suppress_warnings=True)
+        angles = np.unwrap(triple, axis=0)
         if np.abs(angles[:, 1]).max() > LEAPS_RAD:
             left_out += [name for name in names if name]
             continue

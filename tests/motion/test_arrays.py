@@ -142,6 +142,12 @@ def test_what_is_no_archive_is_refused(tmp_path: Path):
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 but no more")
     with pytest.raises(InputError, match="a.npz: no .npz archive"):
         read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", walk=np.zeros((4, 3)))
+    content = bytearray((tmp_path / "b.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 181  # the version of zip that its directory calls for
+    (tmp_path / "b.npz").write_bytes(content)
+    with pytest.raises(InputError, match="b.npz: no .npz archive: zip file version 18.1"):
+        read_recording(tmp_path / "b.npz")
 
 
 @pytest.mark.skipif(not LOCOMUJOCO.is_dir(), reason="the LocoMuJoCo recordings are not here")

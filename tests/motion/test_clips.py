@@ -1,6 +1,7 @@
 """Clips and cycles of other projects, and time that is a share of a cycle."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,10 @@ def test_deepmimic_triples_that_leap_are_masked(tmp_path: Path):
     found = read_recording(deepmimic(tmp_path / "a.txt", at25=(0, 85, 0)))
     assert not found.observed[[CANONICAL.indices[n] for n in ("arm_flex_r", "arm_add_r", "arm_rot_r")]].any()
     assert "arm_flex_r, arm_add_r, arm_rot_r" in found.notes[1]
+    with warnings.catch_warnings():  # where two of its axes meet
+        warnings.simplefilter("error")
+        found = read_recording(deepmimic(tmp_path / "b.txt", at25=(0, 90, 0)))
+    assert not found.observed[CANONICAL.indices["arm_add_r"]]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def command(what: str, work: Path, steps: int, out: Path) -> list[str]:
         adapt = f"AdaptConfig(lora=LoraConfig(rank=4, dropout=0.1), weights={weights!r})"
         experiment = f"DecoderExperiment({train}, 'tiny', row_length=256, adapt={adapt})"
         script, data = "train", "records"
-    config.write_text(f"{IMPORTS}\nPRESETS['tiny'] = {tiny.decoder_config()!r}\ndef config(): return {experiment}\n")
+    shape = dataclasses.asdict(tiny.decoder_config())
+    del shape["vocab_size"]
+    config.write_text(f"{IMPORTS}\nPRESETS['tiny'] = {shape!r}\ndef config(): return {experiment}\n")
     found = [sys.executable, f"scripts/{script}.py", "--config", config, "--data", work / data, "--out", out]
     return [*map(str, found), *(["--base", str(work / "base")] if what in ("lora", "nf4") else [])]
 
