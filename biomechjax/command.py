@@ -42,7 +42,7 @@ def run(main: Callable[[], None]) -> None:
         status = BAD_STEP if isinstance(e, BadStep) else UNWRITABLE
         end_alone(status) if jax.distributed.is_initialized() else sys.exit(status)
     except KeyboardInterrupt:
-        print("interrupted: what was found is kept; run the same command again to go on", file=sys.stderr)
+        print("interrupted; a command that keeps what it has found goes on when it is run again", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as e:
         if not jax.distributed.is_initialized():

@@ -15,7 +15,6 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding
 
 from biomechjax.errors import InputError
-from biomechjax.language.adapters import init_adapters
 from biomechjax.language.config import DecoderConfig, preset, published_vocabulary
 from biomechjax.language.decoder import abstract_params
 from biomechjax.language.vocabulary import SIZE_MULTIPLE
@@ -27,7 +26,7 @@ from biomechjax.parallel.runner import Runner, check_batch
 from biomechjax.training.config import DecoderExperiment
 from biomechjax.training.decoder import adapter_learner, computed, decoder_learner, of_rows
 from biomechjax.training.loop import prepare
-from biomechjax.training.pretrained import abstract_frozen
+from biomechjax.training.pretrained import abstract_frozen, abstract_learned
 from biomechjax.training.step import Learner, TrainState
 
 CODES, MEANING = 512, 64  # of a tokenizer that is not there: its codes, and the width of what describes one
@@ -113,12 +112,9 @@ def abstract_training(experiment: DecoderExperiment) -> tuple[DecoderConfig, Lea
     shape = computed(preset(experiment.preset, size), experiment)
     if not published or how.method == "full":
         return shape, decoder_learner(shape), abstract_params(shape)[0], None
-    adapters = jax.eval_shape(lambda: init_adapters(shape, how.lora, jax.random.key(0)))
-    learned = {"layers": adapters, "rows": jax.ShapeDtypeStruct((rows, shape.width), jnp.float32)}
-    described = how.row_start == "codebook"
-    if described:
-        learned["projection"] = jax.ShapeDtypeStruct((MEANING, shape.width), jnp.float32)
-    frozen = abstract_frozen(shape, how.weights, (rows, MEANING) if described else None)
+    meaning = (rows, MEANING) if how.row_start == "codebook" else None
+    frozen = abstract_frozen(shape, how.weights, meaning)
+    learned = abstract_learned(shape, how, CODES, frozen)
     return shape, adapter_learner(shape, how, size - rows), learned, frozen
 
 

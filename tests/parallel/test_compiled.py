@@ -77,12 +77,13 @@ def test_memory_is_split_as_the_tables_say(found):
     assert peaks["fsdp"] < peaks["fsdp_tp"] < peaks["zero1"] * 1.1 < peaks["dp"] * 0.6
 
 
-@pytest.mark.parametrize(("strategy", "most"), [("pmap", 1.01), ("zero1", 1.05), ("dp", 1.2), ("cp", 1.05)])
+@pytest.mark.parametrize(("strategy", "most"), [("pmap", 1.01), ("zero1", 1.02), ("dp", 1.2), ("cp", 1.05)])
 def test_bytes_sent_are_those_of_the_formula(found, strategy, most):
     """Under dp the gradients of the embedding, as table and as head, are added up apart; under zero1 the first of them
-    is made of the gathered gradients of all rows."""
+    is made of the gathered tokens of all rows, 16 of 64, and their gradients, 128 wide."""
     cost = found["strategies"][strategy]
-    assert 0.99 < sum(cost["sent"].values()) / sum(cost["formula_sent"].values()) < most
+    gathered = 16 * 64 * (128 + 1) * 4 * 7 / 8 if strategy == "zero1" else 0
+    assert 0.99 < (sum(cost["sent"].values()) - gathered) / sum(cost["formula_sent"].values()) < most
 
 
 def test_keys_and_values_are_what_context_parallelism_gathers(found):
